@@ -1,0 +1,41 @@
+/**
+ * The engine as the main thread sees it: one data worker behind promises.
+ */
+import type { DeviceChange, DropCounts, InterfaceStatus, PeerStatus } from '../core/change.js';
+
+/** wireguard-go's levels: `verbose` and `debug` are the same. */
+export type LogLevel = 'verbose' | 'debug' | 'error' | 'silent';
+
+export interface EngineOptions {
+  /** Interface name to create (or to attach to), or the name as known to the caller with {@link tunFd}. */
+  readonly name: string;
+  /** An already open TUN descriptor (`WG_TUN_FD`). */
+  readonly tunFd?: number;
+  readonly log: (level: 'debug' | 'error', message: string) => void;
+}
+
+export interface DeviceReport extends InterfaceStatus {
+  /** Packets dropped since the start, by reason. */
+  readonly drops: DropCounts;
+}
+
+export interface Engine {
+  /** The interface's name when it was made (the kernel may have completed a `%d`). */
+  readonly interfaceName: string;
+  /**
+   * Applies a change that was already checked for form.
+   * @returns 0, or a negative errno; then nothing was changed
+   */
+  configure(change: DeviceChange): Promise<number>;
+  /** Everything of `get` that is not a peer. */
+  report(): Promise<DeviceReport>;
+  /** The peers in order, in chunks small enough not to hold up the data path. */
+  peers(): AsyncIterable<readonly PeerStatus[]>;
+  /**
+   * Settles when the engine ended: with `undefined` after {@link close} or when the device was deleted,
+   * with the error when the data worker crashed.
+   */
+  readonly ended: Promise<Error | undefined>;
+  /** Ends the worker; TUN and sockets are gone when it settles. Harmless when repeated. */
+  close(): Promise<void>;
+}

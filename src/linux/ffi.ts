@@ -1,0 +1,73 @@
+/**
+ * The one door to native functions. Every argument and result is a number, so a call costs tens of
+ * nanoseconds and allocates nothing; memory is handed over by the address of a typed array whose
+ * buffer lives off the JavaScript heap and never moves.
+ */
+import koffi from 'koffi';
+
+type NativeType = 'void' | 'int' | 'uint' | 'long' | 'ulong' | 'pointer' | 'size' | 'ssize' | 'u32' | 'u64' | 'i64';
+
+const KOFFI_TYPES: Record<NativeType, string> = {
+  void: 'void',
+  int: 'int',
+  uint: 'uint',
+  long: 'long',
+  ulong: 'ulong',
+  pointer: 'uintptr_t',
+  size: 'size_t',
+  ssize: 'intptr_t',
+  u32: 'uint32_t',
+  u64: 'uint64_t',
+  i64: 'int64_t',
+};
+
+export type Native = (...args: number[]) => number;
+
+export interface Library {
+  /**
+   * Declares a function.
+   * @throws when the library does not export it; ask {@link Library.has} first where that is expected
+   */
+  func(name: string, result: NativeType, args: readonly NativeType[]): Native;
+  /** @returns whether the library exports `name` */
+  has(name: string): boolean;
+}
+
+/**
+ * @param path a shared library, or null for the process itself (libc, and OpenSSL in Node's own binary)
+ * @throws when it cannot be loaded
+ */
+export function loadLibrary(path: string | null): Library {
+  const library = koffi.load(path);
+  return {
+    func: (name, result, args) =>
+      library.func(
+        name,
+        KOFFI_TYPES[result],
+        args.map((type) => KOFFI_TYPES[type]),
+      ) as unknown as Native,
+    has: (name) => {
+      try {
+        library.func(name, 'void', []);
+        return true;
+      } catch {
+        return false;
+      }
+    },
+  };
+}
+
+/** Fixed memory for native calls: off-heap, zeroed, never moved while it is referenced. */
+export function allocate(bytes: number): Uint8Array {
+  return new Uint8Array(new ArrayBuffer(bytes));
+}
+
+/** Where a typed array made by {@link allocate} (or over WebAssembly memory) starts. */
+export function addressOf(view: Uint8Array): number {
+  return Number(koffi.address(view.buffer as ArrayBuffer)) + view.byteOffset;
+}
+
+/** `errno` of the last native call on this thread. Read it at once. */
+export function errno(): number {
+  return koffi.errno();
+}
