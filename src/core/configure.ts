@@ -1,0 +1,128 @@
+/**
+ * Carrying out a change (the UAPI's set), and telling the present state (its get).
+ */
+import type { AllowedIp, AllowedIpChange, DeviceChange, PeerChange, PeerStatus } from './change.js';
+import { isZero } from './messages.js';
+import { clamp } from './noise.js';
+import { type Peer, Pending } from './peer.js';
+import { LAST_HANDSHAKE, RX_BYTES, TX_BYTES } from './peers.js';
+import type { Sessions } from './sessions.js';
+import type { State } from './state.js';
+
+export class Configuration {
+  readonly #state: State;
+  readonly #sessions: Sessions;
+
+  constructor(state: State, sessions: Sessions) {
+    this.#state = state;
+    this.#sessions = sessions;
+  }
+
+  /** The caller has checked form and limits: nothing here fails. */
+  apply(change: DeviceChange, now: number): void {
+    if (change.privateKey) this.#setPrivateKey(change.privateKey);
+    if (change.listenPort !== undefined) this.#state.listenPort = change.listenPort;
+    if (change.fwmark !== undefined) this.#state.fwmark = change.fwmark;
+    if (change.replacePeers) while (this.#state.peers.first) this.#remove(this.#state.peers.first);
+    for (const peer of change.peers ?? []) this.#applyPeer(peer, now);
+  }
+
+  #setPrivateKey(key: Uint8Array): void {
+    const { privateKey, noise, checker, peers } = this.#state;
+    const next = key.slice();
+    const none = isZero(next);
+    if (!none) clamp(next);
+    const same = next.every((byte, i) => byte === privateKey[i]);
+    privateKey.set(next);
+    next.fill(0);
+    if (same) return;
+    noise.setIdentity(none ? undefined : privateKey);
+    checker.setIdentity(noise.identity?.publicKey);
+    const self = noise.identity && peers.find(noise.identity.publicKey);
+    if (self) this.#remove(self);
+    for (let peer = peers.first; peer; peer = peer.next) {
+      if (peer.session) this.#sessions.expireCurrent(peer.session);
+    }
+  }
+
+  #applyPeer(change: PeerChange, now: number): void {
+    const { peers, noise, endpoints } = this.#state;
+    const own = noise.identity?.publicKey;
+    if (own?.every((byte, i) => byte === change.publicKey[i])) return;
+    let peer = peers.find(change.publicKey);
+    if (change.remove) {
+      if (peer) this.#remove(peer);
+      return;
+    }
+    if (!peer) {
+      if (change.updateOnly) return;
+      peer = peers.add(change.publicKey);
+    }
+    if (change.presharedKey) peers.presharedKey(peer.index).set(change.presharedKey);
+    if (change.endpoint) endpoints.set(peer.endpoint, change.endpoint);
+    if (change.replaceAllowedIps) this.#clearRoutes(peer);
+    for (const prefix of change.allowedIps ?? []) this.#route(peer, prefix);
+    const before = peer.persistentKeepaliveInterval;
+    peer.persistentKeepaliveInterval = change.persistentKeepaliveInterval ?? before;
+    if (!this.#state.up) return;
+    if (before === 0 && peer.persistentKeepaliveInterval > 0) this.keepalive(peer);
+    if (peer.session && peer.session.staged.count > 0 && change.endpoint) {
+      this.#sessions.queueInitiation(peer.session, false, now);
+    }
+  }
+
+  /** Sends a keepalive as soon as there is a session, making one if there is none. */
+  keepalive(peer: Peer): void {
+    this.#sessions.pend(this.#sessions.of(peer), Pending.keepalive);
+  }
+
+  #route(peer: Peer, prefix: AllowedIpChange): void {
+    const { routes4, routes6, peers, events } = this.#state;
+    const table = prefix.address.length === 4 ? routes4 : routes6;
+    if (prefix.remove) {
+      table.remove(prefix.address, prefix.cidr, peer.index);
+      return;
+    }
+    const previous = table.set(prefix.address, prefix.cidr, peer.index);
+    if (previous < 0 || previous === peer.index) return;
+    // Not capped as the network's events are: bounded by the change itself.
+    events.push({
+      type: 'prefix-moved',
+      prefix: { address: prefix.address, cidr: prefix.cidr },
+      from: peers.publicKey(previous),
+      to: peers.publicKey(peer.index),
+    });
+  }
+
+  #clearRoutes(peer: Peer): void {
+    this.#state.routes4.removePeer(peer.index);
+    this.#state.routes6.removePeer(peer.index);
+  }
+
+  #remove(peer: Peer): void {
+    this.#clearRoutes(peer);
+    if (peer.session) this.#sessions.release(peer.session);
+    this.#state.peers.remove(peer);
+  }
+
+  status(peer: Peer): PeerStatus {
+    const { peers, endpoints, routes4, routes6 } = this.#state;
+    const allowedIps: AllowedIp[] = [];
+    const add = (address: Uint8Array, cidr: number): void => {
+      allowedIps.push({ address, cidr });
+    };
+    routes4.forEachOfPeer(peer.index, add);
+    routes6.forEachOfPeer(peer.index, add);
+    const endpoint = endpoints.get(peer.endpoint);
+    return {
+      publicKey: peers.publicKey(peer.index),
+      presharedKey: peers.presharedKey(peer.index).slice(),
+      ...(endpoint && { endpoint }),
+      persistentKeepaliveInterval: peer.persistentKeepaliveInterval,
+      lastHandshakeTimeMs: peers.stat(peer.index, LAST_HANDSHAKE),
+      rxBytes: peers.stat(peer.index, RX_BYTES),
+      txBytes: peers.stat(peer.index, TX_BYTES),
+      allowedIps,
+    };
+  }
+}
