@@ -31,7 +31,7 @@ describe('packed tarball', { timeout: 600_000 }, () => {
     // The build that runs this test is what is packed: building again here would change files under other tests.
     const pack = run(ROOT, 'npm', 'pack', '--json', '--ignore-scripts', '--pack-destination', folder);
     assert.equal(pack.status, 0, pack.stderr);
-    packed = (Object.values(JSON.parse(pack.stdout) as Record<string, Packed>) as Packed[])[0]!;
+    packed = (JSON.parse(pack.stdout) as Packed[])[0]!;
   });
   after(() => rmSync(folder, { recursive: true }));
 
@@ -63,16 +63,15 @@ describe('packed tarball', { timeout: 600_000 }, () => {
   });
 
   it('installs globally, and `typetun --version` names the version and the back end', (context) => {
-    const ping = run(ROOT, 'npm', 'ping');
-    if (ping.status !== 0 && !process.env.CI) {
-      context.skip('the package registry cannot be reached');
-      return;
-    }
     const prefix = join(folder, 'prefix');
     const tarball = join(folder, packed.filename);
     const install = run(folder, 'npm', 'install', '-g', '--no-audit', '--no-fund', '--prefix', prefix, tarball);
+    if (/ENOTFOUND|EAI_AGAIN|ECONNREFUSED|ETIMEDOUT|ENETUNREACH/.test(install.stderr) && !process.env.CI) {
+      context.skip('the package registry cannot be reached');
+      return;
+    }
     assert.equal(install.status, 0, install.stderr);
-    // A path of the system alone, so that nothing but the installed tree can answer.
+    // From a folder outside the checkout, so that nothing but the installed tree can answer.
     const typetun = run('/', join(prefix, 'bin/typetun'), '--version');
     assert.equal(typetun.status, 0, typetun.stderr);
     assert.ok(typetun.stdout.includes(version), typetun.stdout);
