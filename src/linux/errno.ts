@@ -1,0 +1,42 @@
+/** Error numbers of Linux (the same on x86-64 and arm64), and errors that name them. */
+export const Errno = {
+  EPERM: 1,
+  ENOENT: 2,
+  EINTR: 4,
+  EIO: 5,
+  EAGAIN: 11,
+  ENOMEM: 12,
+  EACCES: 13,
+  EBUSY: 16,
+  ENODEV: 19,
+  EINVAL: 22,
+  ENOSPC: 28,
+  EPROTO: 71,
+  EBADFD: 77,
+  EMSGSIZE: 90,
+  EAFNOSUPPORT: 97,
+  EADDRINUSE: 98,
+  EADDRNOTAVAIL: 99,
+  ENETDOWN: 100,
+  ENETUNREACH: 101,
+  ENOBUFS: 105,
+  EHOSTUNREACH: 113,
+} as const;
+
+export type ErrnoName = keyof typeof Errno;
+
+/** A system call failed where that cannot be ignored. */
+export class SystemError extends Error {
+  readonly code: string;
+  readonly errno: number;
+  readonly syscall: string;
+
+  constructor(errno: number, syscall: string) {
+    const code = Object.entries(Errno).find(([, number]) => number === errno)?.[0] ?? `errno ${errno}`;
+    super(`${syscall}: ${code}`);
+    this.name = 'SystemError';
+    this.code = code;
+    this.errno = errno;
+    this.syscall = syscall;
+  }
+}

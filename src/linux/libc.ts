@@ -1,0 +1,62 @@
+/** The system calls this project makes, declared once. Results below zero: ask {@link errno}. */
+import { type Native, addressOf, allocate, errno, loadLibrary } from './ffi.js';
+import { SystemError } from './errno.js';
+
+const library = loadLibrary(null);
+
+export const open: Native = library.func('open', 'int', ['pointer', 'int']);
+export const close: Native = library.func('close', 'int', ['int']);
+export const read: Native = library.func('read', 'ssize', ['int', 'pointer', 'size']);
+export const write: Native = library.func('write', 'ssize', ['int', 'pointer', 'size']);
+export const writev: Native = library.func('writev', 'ssize', ['int', 'pointer', 'int']);
+export const ioctl: Native = library.func('ioctl', 'int', ['int', 'ulong', 'pointer']);
+export const fcntl: Native = library.func('fcntl', 'int', ['int', 'int', 'long']);
+export const ppoll: Native = library.func('ppoll', 'int', ['pointer', 'ulong', 'pointer', 'pointer']);
+export const eventfd: Native = library.func('eventfd', 'int', ['uint', 'int']);
+export const clockGetTime: Native = library.func('clock_gettime', 'int', ['int', 'pointer']);
+export const socket: Native = library.func('socket', 'int', ['int', 'int', 'int']);
+export const bind: Native = library.func('bind', 'int', ['int', 'pointer', 'u32']);
+export const getsockname: Native = library.func('getsockname', 'int', ['int', 'pointer', 'pointer']);
+export const setsockopt: Native = library.func('setsockopt', 'int', ['int', 'int', 'int', 'pointer', 'u32']);
+export const send: Native = library.func('send', 'ssize', ['int', 'pointer', 'size', 'int']);
+export const recv: Native = library.func('recv', 'ssize', ['int', 'pointer', 'size', 'int']);
+export const sendmsg: Native = library.func('sendmsg', 'ssize', ['int', 'pointer', 'int']);
+export const recvmmsg: Native = library.func('recvmmsg', 'int', ['int', 'pointer', 'uint', 'int', 'pointer']);
+export const setns: Native = library.func('setns', 'int', ['int', 'int']);
+export const setrlimit: Native = library.func('setrlimit', 'int', ['int', 'pointer']);
+
+export const O_RDWR = 2;
+export const O_NONBLOCK = 0o4000;
+export const O_CLOEXEC = 0o2000000;
+export const SOCK_NONBLOCK: number = O_NONBLOCK;
+export const SOCK_CLOEXEC: number = O_CLOEXEC;
+export const AF_INET = 2;
+export const AF_INET6 = 10;
+export const AF_NETLINK = 16;
+export const SOCK_DGRAM = 2;
+export const SOCK_RAW = 3;
+
+/** @returns `result` if it is not negative. @throws SystemError otherwise */
+export function check(result: number, syscall: string): number {
+  if (result < 0) throw new SystemError(errno(), syscall);
+  return result;
+}
+
+/** A NUL-terminated copy of `text`. Keep the array as long as its address is in use. */
+export function cString(text: string): Uint8Array {
+  const bytes = new TextEncoder().encode(text);
+  const memory = allocate(bytes.length + 1);
+  memory.set(bytes);
+  return memory;
+}
+
+/** Writes a pointer-sized little-endian number. */
+export function putPointer(view: DataView, at: number, value: number): void {
+  view.setUint32(at, value % 2 ** 32, true);
+  view.setUint32(at + 4, Math.floor(value / 2 ** 32), true);
+}
+
+export function openPath(path: string, flags: number): number {
+  const name = cString(path);
+  return check(open(addressOf(name), flags), `open ${path}`);
+}

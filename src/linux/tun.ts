@@ -1,0 +1,170 @@
+/**
+ * The TUN device: Documentation/networking/tuntap.rst, and a virtio_net_hdr of ten bytes in front of
+ * each packet.
+ */
+import { addressOf, allocate, errno } from './ffi.js';
+import { Errno, SystemError } from './errno.js';
+import {
+  AF_INET,
+  O_CLOEXEC,
+  O_NONBLOCK,
+  O_RDWR,
+  SOCK_CLOEXEC,
+  SOCK_DGRAM,
+  check,
+  close,
+  fcntl,
+  ioctl,
+  openPath,
+  read,
+  socket,
+  write,
+  writev,
+} from './libc.js';
+import { withNetns } from './netns.js';
+import { POLLOUT, Poller } from './poll.js';
+
+const TUNSETIFF = 0x400454ca;
+const TUNSETPERSIST = 0x400454cb;
+const TUNSETOFFLOAD = 0x400454d0;
+const TUNGETIFF = 0x800454d2;
+const TUNGETDEVNETNS = 0x54e3;
+const IFF_TUN = 0x1;
+const IFF_NO_PI = 0x1000;
+const IFF_VNET_HDR = 0x4000;
+const SIOCGIFFLAGS = 0x8913;
+const SIOCGIFMTU = 0x8921;
+const SIOCSIFMTU = 0x8922;
+const IFF_UP = 1;
+const IFREQ_SIZE = 40;
+const IFNAMSIZ = 16;
+const F_GETFL = 3;
+const F_SETFL = 4;
+
+export const VNET_HEADER_SIZE = 10;
+/** Bits of {@link TunDevice.setOffload}. */
+export const Offload = { csum: 1, tso4: 2, tso6: 4, uso4: 0x20, uso6: 0x40 } as const;
+
+export class TunDevice {
+  readonly fd: number;
+  /** Whether packets have a virtio_net_hdr: always, on devices of our own. */
+  readonly vnetHeader: boolean;
+  readonly #request: Uint8Array = allocate(IFREQ_SIZE);
+  readonly #view: DataView = new DataView(this.#request.buffer);
+  readonly #address: number = addressOf(this.#request);
+  readonly #poller: Poller = new Poller(1);
+
+  /**
+   * Makes a device, or attaches to a persistent one nobody is attached to.
+   * @param name at most 15 bytes; may hold one `%d` for the kernel to complete
+   * @throws SystemError ENOENT no /dev/net/tun, EPERM or EACCES not permitted, EBUSY the name is taken
+   */
+  static create(name: string): TunDevice {
+    const fd = openPath('/dev/net/tun', O_RDWR | O_CLOEXEC | O_NONBLOCK);
+    try {
+      const request = allocate(IFREQ_SIZE);
+      request.set(new TextEncoder().encode(name).subarray(0, IFNAMSIZ - 1));
+      new DataView(request.buffer).setUint16(IFNAMSIZ, IFF_TUN | IFF_NO_PI | IFF_VNET_HDR, true);
+      check(ioctl(fd, TUNSETIFF, addressOf(request)), 'TUNSETIFF');
+      return new TunDevice(fd);
+    } catch (error) {
+      close(fd);
+      throw error;
+    }
+  }
+
+  /** @param fd an open TUN; this object owns it from now on */
+  constructor(fd: number) {
+    this.fd = fd;
+    this.#poller.set(0, fd, POLLOUT);
+    check(ioctl(fd, TUNGETIFF, this.#address), 'TUNGETIFF');
+    const flags = this.#view.getUint16(IFNAMSIZ, true);
+    if ((flags & (IFF_TUN | IFF_NO_PI)) !== (IFF_TUN | IFF_NO_PI)) throw new SystemError(Errno.EINVAL, 'TUNGETIFF');
+    this.vnetHeader = (flags & IFF_VNET_HDR) !== 0;
+    fcntl(fd, F_SETFL, fcntl(fd, F_GETFL, 0) | O_NONBLOCK);
+  }
+
+  /** The present name, or undefined when the device was deleted. */
+  name(): string | undefined {
+    this.#request.fill(0);
+    if (ioctl(this.fd, TUNGETIFF, this.#address) < 0) return undefined;
+    const end = this.#request.indexOf(0);
+    return new TextDecoder().decode(this.#request.subarray(0, Math.min(end, IFNAMSIZ)));
+  }
+
+  /** @returns whether the kernel will hand over such packets */
+  setOffload(bits: number): boolean {
+    return ioctl(this.fd, TUNSETOFFLOAD, bits) === 0;
+  }
+
+  /** Reads one packet, virtio header first if there is one. @returns its bytes, or -errno */
+  read(address: number, size: number): number {
+    const got = read(this.fd, address, size);
+    return got < 0 ? -errno() : got;
+  }
+
+  /** Writes one packet, virtio header first if there is one. @returns bytes, or -errno */
+  write(address: number, size: number): number {
+    const sent = write(this.fd, address, size);
+    return sent < 0 ? -errno() : sent;
+  }
+
+  /** Writes one packet from pieces: `count` iovecs. */
+  writev(iovecs: number, count: number): number {
+    const sent = writev(this.fd, iovecs, count);
+    return sent < 0 ? -errno() : sent;
+  }
+
+  /** A descriptor of the network namespace the device is in. @throws SystemError */
+  netns(): number {
+    return check(ioctl(this.fd, TUNGETDEVNETNS, 0), 'TUNGETDEVNETNS');
+  }
+
+  /** Whether the interface is up, as the descriptor alone can tell. */
+  isUp(): boolean {
+    this.#poller.wait(0);
+    return (this.#poller.got(0) & POLLOUT) !== 0;
+  }
+
+  close(): void {
+    ioctl(this.fd, TUNSETPERSIST, 0);
+    close(this.fd);
+  }
+}
+
+/** Asks and sets properties of interfaces in the namespace it was opened in: netdevice(7). */
+export class InterfaceControl {
+  readonly #fd: number;
+  readonly #request: Uint8Array = allocate(IFREQ_SIZE);
+  readonly #view: DataView = new DataView(this.#request.buffer);
+  readonly #address: number = addressOf(this.#request);
+
+  /** @param netns a namespace, or undefined for this thread's */
+  constructor(netns?: number) {
+    const make = (): number => check(socket(AF_INET, SOCK_DGRAM | SOCK_CLOEXEC, 0), 'socket');
+    this.#fd = netns === undefined ? make() : withNetns(netns, make);
+  }
+
+  isUp(name: string): boolean | undefined {
+    return this.#call(SIOCGIFFLAGS, name) ? (this.#view.getUint16(IFNAMSIZ, true) & IFF_UP) !== 0 : undefined;
+  }
+
+  mtu(name: string): number | undefined {
+    return this.#call(SIOCGIFMTU, name) ? this.#view.getInt32(IFNAMSIZ, true) : undefined;
+  }
+
+  setMtu(name: string, mtu: number): boolean {
+    return this.#call(SIOCSIFMTU, name, mtu);
+  }
+
+  close(): void {
+    close(this.#fd);
+  }
+
+  #call(request: number, name: string, value = 0): boolean {
+    this.#request.fill(0);
+    this.#request.set(new TextEncoder().encode(name).subarray(0, IFNAMSIZ - 1));
+    this.#view.setInt32(IFNAMSIZ, value, true);
+    return ioctl(this.#fd, request, this.#address) === 0;
+  }
+}
