@@ -1,0 +1,147 @@
+/**
+ * The main thread's hold on the data worker.
+ */
+import { Worker } from 'node:worker_threads';
+import type { DeviceChange, PeerStatus } from '../core/change.js';
+import { EventFd } from '../linux/poll.js';
+import type { DeviceReport, Engine, EngineOptions } from './handle.js';
+import type { Reply, Request, WorkerSettings } from './protocol.js';
+
+export type { DeviceReport, Engine, EngineOptions, LogLevel } from './handle.js';
+
+/** Peers configured in one message: between two, packets flow. */
+const PEERS_A_CHUNK = 512;
+
+/** The device could not be made: `code` is an errno's name, or one of CryptoError's. */
+export class EngineError extends Error {
+  readonly code: string;
+
+  constructor(code: string, message: string) {
+    super(message);
+    this.name = 'EngineError';
+    this.code = code;
+  }
+}
+
+type WithoutId<T> = T extends unknown ? Omit<T, 'id'> : never;
+
+class WorkerEngine implements Engine {
+  interfaceName = '';
+  readonly ended: Promise<Error | undefined>;
+  readonly #worker: Worker;
+  readonly #wake: EventFd;
+  readonly #options: EngineOptions;
+  readonly #waiting = new Map<number, (reply: Reply | undefined) => void>();
+  #nextId = 0;
+  #nextReader = 0;
+  #configuring: Promise<unknown> = Promise.resolve();
+  #isEnded = false;
+
+  constructor(options: EngineOptions) {
+    this.#options = options;
+    this.#wake = new EventFd();
+    const aead = process.env['TYPETUN_AEAD'];
+    const settings: WorkerSettings = {
+      name: options.name,
+      wakeFd: this.#wake.fd,
+      ...(options.tunFd !== undefined && { tunFd: options.tunFd }),
+      ...(aead !== undefined && { aead }),
+    };
+    this.#worker = new Worker(new URL('./worker.js', import.meta.url), { workerData: settings });
+    this.ended = new Promise((resolve) => {
+      let crash: Error | undefined;
+      this.#worker.on('error', (error) => {
+        crash = error instanceof Error ? error : new Error(String(error));
+      });
+      this.#worker.on('exit', (code) => {
+        this.#isEnded = true;
+        for (const settle of this.#waiting.values()) settle(undefined);
+        this.#waiting.clear();
+        resolve(crash ?? (code === 0 ? undefined : new Error(`data worker exited with ${code}`)));
+      });
+    });
+  }
+
+  start(): Promise<Engine> {
+    return new Promise((resolve, reject) => {
+      this.#worker.on('message', (reply: Reply) => {
+        if (reply.type === 'log') this.#options.log(reply.level, reply.message);
+        else if (reply.type === 'started') {
+          this.interfaceName = reply.name;
+          resolve(this);
+        } else if (reply.type === 'failed') reject(new EngineError(reply.code, reply.message));
+        else {
+          this.#waiting.get(reply.id)?.(reply);
+          this.#waiting.delete(reply.id);
+        }
+      });
+      void this.ended.then((error) => reject(error ?? new EngineError('ERR_ENGINE', 'the data worker ended')));
+    });
+  }
+
+  configure(change: DeviceChange): Promise<number> {
+    const done = this.#configuring.then(() => this.#configureInChunks(change));
+    this.#configuring = done.catch(() => {});
+    return done;
+  }
+
+  async #configureInChunks(change: DeviceChange): Promise<number> {
+    const { peers = [], ...device } = change;
+    // The first part is all that can fail: it goes with the number of peers to come.
+    let errno = await this.#configureOnce({ ...device, peers: peers.slice(0, PEERS_A_CHUNK) });
+    for (let from = PEERS_A_CHUNK; errno === 0 && from < peers.length; from += PEERS_A_CHUNK) {
+      errno = await this.#configureOnce({ peers: peers.slice(from, from + PEERS_A_CHUNK) });
+    }
+    return errno;
+  }
+
+  async #configureOnce(change: DeviceChange): Promise<number> {
+    const reply = await this.#ask({ type: 'configure', change });
+    if (reply.type !== 'configured') throw new Error('the data worker answered out of turn');
+    return reply.errno;
+  }
+
+  async report(): Promise<DeviceReport> {
+    const reply = await this.#ask({ type: 'report' });
+    if (reply.type !== 'report') throw new Error('the data worker answered out of turn');
+    return reply.report;
+  }
+
+  async *peers(): AsyncIterable<readonly PeerStatus[]> {
+    const reader = this.#nextReader++;
+    for (;;) {
+      const reply = await this.#ask({ type: 'peers', reader });
+      if (reply.type !== 'peers' || reply.peers.length === 0) return;
+      yield reply.peers;
+    }
+  }
+
+  async close(): Promise<void> {
+    if (!this.#isEnded) {
+      this.#worker.postMessage({ type: 'close', id: this.#nextId++ } satisfies Request);
+      this.#wake.signal();
+    }
+    await this.ended;
+  }
+
+  #ask(request: WithoutId<Request>): Promise<Reply> {
+    if (this.#isEnded) return Promise.reject(new EngineError('ERR_CLOSED', 'the device is closed'));
+    const id = this.#nextId++;
+    return new Promise((resolve, reject) => {
+      this.#waiting.set(id, (reply) => {
+        if (reply) resolve(reply);
+        else reject(new EngineError('ERR_CLOSED', 'the device is closed'));
+      });
+      this.#worker.postMessage({ ...request, id });
+      this.#wake.signal();
+    });
+  }
+}
+
+/**
+ * Makes the device and starts its data worker.
+ * @throws EngineError, with an errno's name as its code where the system refused
+ */
+export function startEngine(options: EngineOptions): Promise<Engine> {
+  return new WorkerEngine(options).start();
+}

@@ -1,0 +1,27 @@
+/** What the main thread and the data worker say to each other. */
+import type { DeviceChange, PeerStatus } from '../core/change.js';
+import type { DeviceReport, LogLevel } from './handle.js';
+
+export interface WorkerSettings {
+  readonly name: string;
+  readonly tunFd?: number;
+  /** An eventfd that ends the worker's wait. */
+  readonly wakeFd: number;
+  readonly aead?: string;
+}
+
+export type Request =
+  | { readonly id: number; readonly type: 'configure'; readonly change: DeviceChange }
+  | { readonly id: number; readonly type: 'report' }
+  /** `reader` names a walk through the peers; it starts with the first request. */
+  | { readonly id: number; readonly type: 'peers'; readonly reader: number }
+  | { readonly id: number; readonly type: 'close' };
+
+export type Reply =
+  | { readonly type: 'started'; readonly name: string }
+  | { readonly type: 'failed'; readonly code: string; readonly message: string }
+  | { readonly type: 'log'; readonly level: Exclude<LogLevel, 'verbose' | 'silent'>; readonly message: string }
+  | { readonly type: 'configured'; readonly id: number; readonly errno: number }
+  | { readonly type: 'report'; readonly id: number; readonly report: DeviceReport }
+  | { readonly type: 'peers'; readonly id: number; readonly peers: readonly PeerStatus[] }
+  | { readonly type: 'closed'; readonly id: number };
