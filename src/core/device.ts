@@ -7,7 +7,7 @@
 import type { PacketBatch } from './batch.js';
 import type { DeviceChange, DropCounts, InterfaceStatus, PeerStatus } from './change.js';
 import { Configuration } from './configure.js';
-import { KEEPALIVE_TIMEOUT_MS, KEYS_WIPED_AFTER_MS, MAX_HANDSHAKE_RETRIES, MAX_PEERS } from './constants.js';
+import { KEYS_WIPED_AFTER_MS, MAX_HANDSHAKE_RETRIES, MAX_PEERS } from './constants.js';
 import { Drop, type DropReason } from './drops.js';
 import type { EndpointTable } from './endpoint.js';
 import { Handshakes } from './handshakes.js';
@@ -119,17 +119,14 @@ export class Device {
   }
 
   #fire(session: Session, timer: number, now: number): void {
-    const { timers, endpoints } = this.#state;
+    const { endpoints } = this.#state;
     switch (timer) {
       case Timer.retransmitHandshake:
         this.#retransmit(session, now);
         break;
       case Timer.sendKeepalive:
+      case Timer.persistentKeepalive:
         this.#sessions.pend(session, Pending.keepalive);
-        if (session.needAnotherKeepalive) {
-          session.needAnotherKeepalive = false;
-          timers.start(session, Timer.sendKeepalive, now + KEEPALIVE_TIMEOUT_MS);
-        }
         break;
       case Timer.newHandshake:
         // Perhaps the way has changed: let the system choose a source again.
@@ -140,9 +137,6 @@ export class Device {
         this.#sessions.clearHandshake(session);
         this.#sessions.clearKeypairs(session);
         this.#sessions.releaseIfIdle(session);
-        break;
-      case Timer.persistentKeepalive:
-        if (session.peer.persistentKeepaliveInterval > 0) this.#sessions.pend(session, Pending.keepalive);
         break;
     }
   }

@@ -233,6 +233,7 @@ export class Outbound {
     timers.anyAuthenticatedPacketTraversal(session, now);
     timers.anyAuthenticatedPacketSent(session);
     if (data) timers.dataSent(session, now);
+    else timers.keepaliveSent(session, now);
     const keypair = session.current;
     if (!keypair) return;
     const old = keypair.initiator && now - keypair.birthMs >= REKEY_AFTER_TIME_MS;

@@ -35,6 +35,7 @@ export class Timers {
 
   /** Data with content was sent: unanswered, it leads to a new handshake. */
   dataSent(session: Session, now: number): void {
+    session.needAnotherKeepalive = false;
     if (session.timers[Timer.newHandshake] === OFF) {
       this.start(session, Timer.newHandshake, now + KEEPALIVE_TIMEOUT_MS + REKEY_TIMEOUT_MS + this.#jitter());
     }
@@ -49,6 +50,13 @@ export class Timers {
 
   anyAuthenticatedPacketSent(session: Session): void {
     session.timers[Timer.sendKeepalive] = OFF;
+  }
+
+  /** A keepalive was sent: if more than one data message waited for it, another follows. */
+  keepaliveSent(session: Session, now: number): void {
+    if (!session.needAnotherKeepalive) return;
+    session.needAnotherKeepalive = false;
+    this.start(session, Timer.sendKeepalive, now + KEEPALIVE_TIMEOUT_MS);
   }
 
   anyAuthenticatedPacketReceived(session: Session): void {
