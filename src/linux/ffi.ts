@@ -57,9 +57,33 @@ export function loadLibrary(path: string | null): Library {
   };
 }
 
-/** Fixed memory for native calls: off-heap, zeroed, never moved while it is referenced. */
+const PROT_READ_WRITE = 3;
+/** MAP_PRIVATE | MAP_ANONYMOUS | MAP_32BIT; the last exists on x86-64 alone (mmap(2)). */
+const MAP_LOW = 0x62;
+const PAGE = 4096;
+
+const libc = koffi.load(null);
+const mmap = libc.func('mmap', 'int64_t', ['uintptr_t', 'size_t', 'int', 'int', 'int', 'int64_t']);
+const munmap = libc.func('munmap', 'int', ['uintptr_t', 'size_t']);
+const mappings = new FinalizationRegistry<{ at: number; bytes: number }>(({ at, bytes }) => munmap(at, bytes));
+
+/**
+ * Fixed memory for native calls: off-heap, zeroed, never moved while it is referenced.
+ *
+ * From a page upwards it lies in the first 2 GiB where the system can do that: V8 then holds its
+ * addresses as small integers, and a native call with a computed address allocates nothing. (An
+ * address above that is a number on the heap, made anew for every call.)
+ */
 export function allocate(bytes: number): Uint8Array {
-  return new Uint8Array(new ArrayBuffer(bytes));
+  return new Uint8Array(bytes >= PAGE && process.arch === 'x64' ? mapLow(bytes) : new ArrayBuffer(bytes));
+}
+
+function mapLow(bytes: number): ArrayBuffer {
+  const at: number = mmap(0, bytes, PROT_READ_WRITE, MAP_LOW, -1, 0);
+  if (at <= 0) return new ArrayBuffer(bytes);
+  const buffer = koffi.view(at, bytes);
+  mappings.register(buffer, { at, bytes });
+  return buffer;
 }
 
 /** Where a typed array made by {@link allocate} (or over WebAssembly memory) starts. */
