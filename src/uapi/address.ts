@@ -42,7 +42,7 @@ function parseV4(text: Uint8Array, from: number, to: number, out: Uint8Array, at
   for (let field = 0; field < 4; field++) {
     let end = start;
     while (end < to && text[end] !== DOT) end++;
-    if ((field < 3) === (end === to) || end - start > 3) return false;
+    if (field < 3 === (end === to) || end - start > 3) return false;
     if (end - start > 1 && text[start] === 0x30) return false;
     const value = parseDecimal(text, start, end, 255);
     if (value < 0) return false;

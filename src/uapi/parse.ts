@@ -64,7 +64,7 @@ export class SetParser {
   readonly #limits: ParseLimits;
   readonly #resolveScope: ResolveScope;
   readonly #secrets = new ByteSlab();
-  readonly #public = new ByteSlab();
+  #public = new ByteSlab();
   readonly #line = new Uint8Array(MAX_LINE_BYTES);
   #lineLength = 0;
   /** The line being read is over its cap already, and an error. */
@@ -245,6 +245,7 @@ export class SetParser {
     this.#error ??= { errno, message };
     // Nothing of this request will be used; a long rest of it must not hold on to what was read so far.
     this.wipe();
+    this.#public = new ByteSlab();
   }
 }
 
