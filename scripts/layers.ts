@@ -27,7 +27,12 @@ const RULES: Readonly<Record<string, Rule>> = {
   linux: { below: [], node: true, packages: [] },
   // The portable back end runs where there is no FFI, and so does what it shares with the others.
   'crypto/hashes': { below: ['core/suite'], node: false, packages: ['@noble/'] },
-  'crypto/noble': { below: ['crypto/hashes', 'core/suite', 'core/batch'], node: false, packages: ['@noble/'] },
+  'crypto/aead': { below: ['core/suite', 'core/batch'], node: false, packages: ['@noble/'] },
+  'crypto/noble': {
+    below: ['crypto/hashes', 'crypto/aead', 'core/suite', 'core/batch'],
+    node: false,
+    packages: ['@noble/'],
+  },
   crypto: { below: ['linux/ffi', 'core/suite', 'core/batch'], node: true, packages: ['@noble/'] },
   core: { below: [], node: false, packages: [] },
 };
