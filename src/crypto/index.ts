@@ -1,17 +1,23 @@
 /**
- * Chooses the back end of the cipher: see docs/crypto in ARCHITECTURE.md.
+ * The cipher's three back ends behind one door, the best first:
+ *
+ *   primitives  OpenSSL's ChaCha20 and Poly1305, composed here; where Node.js exports them
+ *   evp         OpenSSL's public API; everywhere else
+ *   noble       JavaScript; for tests, and as what the others are held equal to
  */
-import { randomFillSync, webcrypto } from 'node:crypto';
-import { type BatchCipher, HEADROOM, PacketBatch } from '../core/batch.js';
+import { randomFillSync } from 'node:crypto';
+import type { BatchCipher } from '../core/batch.js';
 import type { Suite } from '../core/suite.js';
-import { allocate } from '../linux/ffi.js';
-import { createEvpCipher } from './evp.js';
+import { oneShotFunctions } from './aead.js';
+import { primitivesWork } from './check.js';
+import { createEvp } from './evp.js';
 import { hashes } from './hashes.js';
-import { createNobleSuite, oneShot } from './noble.js';
-import { NativeKeys, createX25519, findOpenSsl } from './openssl.js';
-import { createPrimitivesCipher } from './primitives.js';
+import { NativeKeys } from './keys.js';
+import { createNobleSuite } from './noble.js';
+import { createX25519, findOpenSsl, type OpenSsl } from './openssl.js';
+import { createPrimitives } from './primitives.js';
 
-export const BACKENDS = ['primitives', 'evp', 'noble'] as const;
+const BACKENDS = ['primitives', 'evp', 'noble'] as const;
 export type Backend = (typeof BACKENDS)[number];
 
 /** A back end was asked for that does not exist, or cannot work here. */
@@ -29,90 +35,92 @@ export interface Crypto {
   readonly backend: Backend;
   readonly suite: Suite;
   readonly cipher: BatchCipher;
+  /** Wipes the transport keys and gives native objects back. Neither part can be used afterwards. */
+  close(): void;
 }
 
 /**
- * @param arena the memory that all batches are in
- * @param wanted `TYPETUN_AEAD`: a back end's name, or undefined for the best that works
- * @throws CryptoError when `wanted` is no back end, or one that cannot work here
+ * The back end that `TYPETUN_AEAD` names, or the best that works here where it is unset or empty.
+ * @throws CryptoError when it names none, or one that cannot work here: never another one silently
  */
-export function createCrypto(arena: Uint8Array, wanted?: string): Crypto {
-  if (wanted !== undefined && !BACKENDS.includes(wanted as Backend)) {
-    throw new CryptoError('ERR_AEAD_UNKNOWN', `TYPETUN_AEAD=${wanted}: expected one of ${BACKENDS.join(', ')}`);
+export function chooseBackend(env: Readonly<Record<string, string | undefined>> = process.env): Backend {
+  const wanted = env['TYPETUN_AEAD'];
+  if (!wanted) return BACKENDS.find((backend) => obstacle(backend) === undefined)!;
+  const backend = BACKENDS.find((name) => name === wanted);
+  if (!backend) {
+    const choices = BACKENDS.join(', ');
+    throw new CryptoError('ERR_AEAD_UNKNOWN', `TYPETUN_AEAD=${wanted} is no cipher back end: choose of ${choices}`);
   }
-  for (const backend of wanted === undefined ? BACKENDS : [wanted as Backend]) {
-    const crypto = createBackend(arena, backend);
-    if (crypto) return crypto;
-  }
-  throw new CryptoError(
-    'ERR_AEAD_UNAVAILABLE',
-    `TYPETUN_AEAD=${wanted}: this Node.js (${process.version}) does not export what it needs`,
-  );
+  refuseImpossible(backend);
+  return backend;
 }
 
-function createBackend(arena: Uint8Array, backend: Backend): Crypto | undefined {
+function refuseImpossible(backend: Backend): void {
+  const reason = obstacle(backend);
+  if (reason === undefined) return;
+  const choices = BACKENDS.filter((other) => obstacle(other) === undefined).join(', ');
+  const message = `TYPETUN_AEAD=${backend} cannot work here: ${reason}; what works here: ${choices}`;
+  throw new CryptoError('ERR_AEAD_UNAVAILABLE', message);
+}
+
+let found: OpenSsl | null | undefined;
+
+/** Looked for once: in Node.js, else libcrypto.so.3. */
+function openSsl(): OpenSsl | undefined {
+  if (found === undefined) found = findOpenSsl() ?? null;
+  return found ?? undefined;
+}
+
+/** @returns what keeps a back end from working here, or undefined */
+function obstacle(backend: Backend): string | undefined {
+  if (backend === 'noble') return undefined;
+  const openssl = openSsl();
+  if (!openssl) return `Node.js ${process.version} does not export OpenSSL 3, and there is no libcrypto.so.3`;
+  if (backend === 'evp') return undefined;
+  return primitivesWork(openssl) ? undefined : `${openssl.description} does not export ChaCha20 and Poly1305`;
+}
+
+/** For people: `primitives (OpenSSL 3.0.19 in node)`. */
+export function describeBackend(backend: Backend): string {
+  return `${backend} (${backend === 'noble' ? 'JavaScript' : openSsl()!.description})`;
+}
+
+export interface CryptoOptions {
+  /** The memory that all batches are in. */
+  readonly arena: Uint8Array;
+  /** Default: {@link chooseBackend}'s choice. */
+  readonly backend?: Backend;
+}
+
+/** @throws CryptoError when the back end cannot work here */
+export function createSuite({ arena, backend = chooseBackend() }: CryptoOptions): Crypto {
+  refuseImpossible(backend);
   if (backend === 'noble') return { backend, ...createNobleSuite(arena) };
-  const library = findOpenSsl('EVP_chacha20_poly1305');
-  if (!library) return undefined;
+  const { library } = openSsl()!;
   const keys = new NativeKeys();
-  const cipher = backend === 'evp' ? createEvpCipher(library, arena, keys) : checkedPrimitives(arena, keys);
-  if (!cipher) return undefined;
+  const aead = (backend === 'evp' ? createEvp : createPrimitives)(library, arena, keys);
   const suite: Suite = {
     ...hashes,
-    ...oneShot,
+    ...oneShotFunctions(aead),
     random: (out) => void randomFillSync(out),
     importPrivateKey: createX25519(library),
     installKey: (key) => keys.install(key),
-    removeKey: (slot) => keys.remove(slot),
+    removeKey(slot) {
+      keys.remove(slot);
+      aead.forget();
+    },
   };
-  return { backend, suite, cipher };
+  const close = (): void => {
+    keys.clear();
+    aead.close();
+  };
+  return { backend, suite, cipher: aead.cipher, close };
 }
 
-/** Lengths for the start-up check: around a block, a ChaCha20 stride, and a full packet. */
-const CHECKED_LENGTHS: readonly number[] = [0, 1, 15, 16, 17, 63, 64, 65, 255, 256, 1024, 1025, 1420, 1424];
-
-/** The composition is ours: it is used only if it gives what EVP gives. */
-function checkedPrimitives(arena: Uint8Array, keys: NativeKeys): BatchCipher | undefined {
-  const library = findOpenSsl('EVP_chacha20_poly1305');
-  if (!library) return undefined;
-  const stride = HEADROOM + 1536;
-  const memory = [allocate(CHECKED_LENGTHS.length * stride), allocate(CHECKED_LENGTHS.length * stride)] as const;
-  const testKeys = new NativeKeys();
-  const ours = createPrimitivesCipher(memory[0], testKeys);
-  if (!ours) return undefined;
-  const theirs = createEvpCipher(library, memory[1], testKeys);
-  const slot = testKeys.install(webcrypto.getRandomValues(new Uint8Array(32)));
-  const batch = new PacketBatch(CHECKED_LENGTHS.length);
-  batch.count = batch.capacity;
-  for (const [row, length] of CHECKED_LENGTHS.entries()) {
-    const offset = row * stride + HEADROOM;
-    batch.key[row] = slot;
-    batch.offset[row] = offset;
-    batch.length[row] = length;
-    batch.counterLo[row] = 0xfffffff0 + row;
-    batch.counterHi[row] = row;
-    const packet = webcrypto.getRandomValues(new Uint8Array(length));
-    for (const side of memory) side.set(packet, offset);
-  }
-  ours.seal(batch);
-  theirs.seal(batch);
-  const equal = CHECKED_LENGTHS.every((length, row) => {
-    const at = batch.offset[row]!;
-    return Buffer.compare(memory[0].subarray(at, at + length + 16), memory[1].subarray(at, at + length + 16)) === 0;
-  });
-  memory[0][batch.offset[5]!]! ^= 1;
-  ours.open(batch);
-  theirs.open(batch);
-  const opened = CHECKED_LENGTHS.every((length, row) => {
-    const at = batch.offset[row]!;
-    const same = Buffer.compare(memory[0].subarray(at, at + length), memory[1].subarray(at, at + length)) === 0;
-    return row === 5 ? batch.verdict[row] === 1 : same && batch.verdict[row] === 1;
-  });
-  // Theirs ran last, so row 5 says 1 above; ours must have refused what was changed.
-  ours.seal(batch);
-  memory[0][batch.offset[5]!]! ^= 1;
-  ours.open(batch);
-  const refused = CHECKED_LENGTHS.every((_, row) => batch.verdict[row] === (row === 5 ? 0 : 1));
-  testKeys.remove(slot);
-  return equal && opened && refused ? createPrimitivesCipher(arena, keys) : undefined;
+/**
+ * As {@link createSuite}, with the value of `TYPETUN_AEAD` from wherever it came.
+ * @throws CryptoError
+ */
+export function createCrypto(arena: Uint8Array, wanted?: string): Crypto {
+  return createSuite({ arena, backend: chooseBackend({ TYPETUN_AEAD: wanted }) });
 }

@@ -3,7 +3,6 @@
  */
 import { chacha20poly1305, xchacha20poly1305 } from '@noble/ciphers/chacha.js';
 import { x25519 } from '@noble/curves/ed25519.js';
-import { randomBytes } from '@noble/hashes/utils.js';
 import type { BatchCipher, PacketBatch } from '../core/batch.js';
 import { NO_KEY, type PrivateKey, type Suite } from '../core/suite.js';
 import { hashes } from './hashes.js';
@@ -14,7 +13,7 @@ const ZERO_NONCE = new Uint8Array(12);
 type OneShot = Pick<Suite, 'seal' | 'open' | 'xseal' | 'xopen'>;
 
 /** The AEADs on small messages, as handshakes use them. */
-export const oneShot: OneShot = {
+const oneShot: OneShot = {
   seal(out, key, plaintext, ad) {
     out.set(chacha20poly1305(key, ZERO_NONCE, ad).encrypt(plaintext));
   },
@@ -32,7 +31,9 @@ export const oneShot: OneShot = {
 /** noble throws when a tag does not fit. */
 function attempt(out: Uint8Array, decrypt: () => Uint8Array): boolean {
   try {
-    out.set(decrypt());
+    const result = decrypt();
+    out.set(result);
+    result.fill(0);
     return true;
   } catch {
     out.fill(0);
@@ -45,7 +46,8 @@ function importPrivateKey(privateKey: Uint8Array): PrivateKey {
   return {
     publicKey: x25519.getPublicKey(key),
     dh(publicKey, out) {
-      return attempt(out, () => x25519.getSharedSecret(key, publicKey));
+      // For a low-order point noble throws, as the result would be zero. We look at it all the same.
+      return attempt(out, () => x25519.getSharedSecret(key, publicKey)) && out.some((byte) => byte !== 0);
     },
     destroy() {
       key.fill(0);
@@ -53,13 +55,29 @@ function importPrivateKey(privateKey: Uint8Array): PrivateKey {
   };
 }
 
+/** The one thing needed of the platform: Node.js and browsers have it. */
+interface Platform {
+  readonly crypto: { getRandomValues(out: Uint8Array): void };
+}
+/** What getRandomValues gives at once (W3C Web Cryptography API, section 10.1.1). */
+const RANDOM_QUOTA = 65536;
+
+function random(out: Uint8Array): void {
+  const { crypto } = globalThis as unknown as Platform;
+  for (let at = 0; at < out.length; at += RANDOM_QUOTA) crypto.getRandomValues(out.subarray(at, at + RANDOM_QUOTA));
+}
+
+const MAX_KEYS: number = 1 << 22;
+
 /** Transport keys by slot. */
-export class KeyStore {
+class KeyStore {
   readonly #keys: (Uint8Array | undefined)[] = [];
   readonly #free: number[] = [];
 
   install(key: Uint8Array): number {
+    if (key.length !== 32) throw new RangeError('a transport key has 32 bytes');
     const slot = this.#free.pop() ?? this.#keys.length;
+    if (slot >= MAX_KEYS) throw new RangeError('too many transport keys');
     this.#keys[slot] = key.slice();
     return slot;
   }
@@ -70,6 +88,11 @@ export class KeyStore {
     this.#free.push(slot);
   }
 
+  /** Wipes every key. */
+  clear(): void {
+    for (const key of this.#keys) key?.fill(0);
+  }
+
   at(slot: number): Uint8Array {
     const key = this.#keys[slot];
     if (!key) throw new Error(`no key in slot ${slot}`);
@@ -78,7 +101,7 @@ export class KeyStore {
 }
 
 /** @param arena the memory that the batches are in */
-export function createNobleCipher(arena: Uint8Array, keys: KeyStore): BatchCipher {
+function createNobleCipher(arena: Uint8Array, keys: KeyStore): BatchCipher {
   const nonce = new Uint8Array(12);
   const nonceView = new DataView(nonce.buffer);
   const cipher = (batch: PacketBatch, row: number): ReturnType<typeof chacha20poly1305> => {
@@ -112,16 +135,23 @@ export function createNobleCipher(arena: Uint8Array, keys: KeyStore): BatchCiphe
   };
 }
 
+export interface NobleCrypto {
+  readonly suite: Suite;
+  readonly cipher: BatchCipher;
+  /** Wipes the transport keys. */
+  close(): void;
+}
+
 /** A whole suite without OpenSSL. */
-export function createNobleSuite(arena: Uint8Array): { suite: Suite; cipher: BatchCipher } {
+export function createNobleSuite(arena: Uint8Array): NobleCrypto {
   const keys = new KeyStore();
   const suite: Suite = {
     ...hashes,
     ...oneShot,
-    random: (out) => out.set(randomBytes(out.length)),
+    random,
     importPrivateKey,
     installKey: (key) => keys.install(key),
     removeKey: (slot) => keys.remove(slot),
   };
-  return { suite, cipher: createNobleCipher(arena, keys) };
+  return { suite, cipher: createNobleCipher(arena, keys), close: () => keys.clear() };
 }

@@ -1,19 +1,57 @@
+/** OpenSSL inside Node.js, or the system's where Node.js does not export it; and its X25519. */
+import type { PrivateKey } from '../core/suite.js';
+import { addressOf, allocate, type Library, loadLibrary } from '../linux/ffi.js';
+
+const SYSTEM_LIBRARY = 'libcrypto.so.3';
+/** All that is called of it, apart from the primitives. */
+const SYMBOLS: readonly string[] = [
+  'EVP_CIPHER_CTX_new',
+  'EVP_CIPHER_CTX_free',
+  'EVP_CIPHER_CTX_get_params',
+  'EVP_chacha20_poly1305',
+  'EVP_CipherInit_ex2',
+  'EVP_CipherUpdate',
+  'EVP_CipherFinal_ex',
+  'EVP_PKEY_new_raw_private_key',
+  'EVP_PKEY_new_raw_public_key',
+  'EVP_PKEY_get_raw_public_key',
+  'EVP_PKEY_free',
+  'EVP_PKEY_CTX_new',
+  'EVP_PKEY_CTX_free',
+  'EVP_PKEY_derive_init',
+  'EVP_PKEY_derive_set_peer',
+  'EVP_PKEY_derive',
+  'ERR_clear_error',
+  'OPENSSL_version_major',
+  'OPENSSL_version_minor',
+  'OPENSSL_version_patch',
+];
+
+export interface OpenSsl {
+  readonly library: Library;
+  /** `OpenSSL 3.0.19 in node`. */
+  readonly description: string;
+}
+
 /**
- * OpenSSL inside Node.js (or the system's libcrypto.so.3 where Node.js links it dynamically): X25519,
- * and memory for transport keys.
+ * @param place only this one; undefined for the first that has everything
+ * @returns undefined when there is none
  */
-import { type Library, addressOf, allocate, loadLibrary } from '../linux/ffi.js';
-import type { KeySlot, PrivateKey } from '../core/suite.js';
+export function findOpenSsl(place?: 'node' | 'system'): OpenSsl | undefined {
+  for (const candidate of place === undefined ? (['node', 'system'] as const) : [place]) {
+    const library = load(candidate);
+    if (!library) continue;
+    const part = (name: string): number => library.func(`OPENSSL_version_${name}`, 'uint', [])();
+    const version = [part('major'), part('minor'), part('patch')].join('.');
+    return { library, description: `OpenSSL ${version} in ${candidate === 'node' ? 'node' : SYSTEM_LIBRARY}` };
+  }
+  return undefined;
+}
 
-export const LIBCRYPTO = 'libcrypto.so.3';
-
-/** @returns the library that exports `symbol`, or undefined */
-export function findOpenSsl(symbol: string): Library | undefined {
-  const process = loadLibrary(null);
-  if (process.has(symbol)) return process;
+function load(place: 'node' | 'system'): Library | undefined {
   try {
-    const shared = loadLibrary(LIBCRYPTO);
-    return shared.has(symbol) ? shared : undefined;
+    const library = loadLibrary(place === 'node' ? null : SYSTEM_LIBRARY);
+    return SYMBOLS.every((symbol) => library.has(symbol)) ? library : undefined;
   } catch {
     return undefined;
   }
@@ -34,78 +72,63 @@ export function createX25519(library: Library): (privateKey: Uint8Array) => Priv
   const setPeer = library.func('EVP_PKEY_derive_set_peer', 'int', ['pointer', 'pointer']);
   const derive = library.func('EVP_PKEY_derive', 'int', ['pointer', 'pointer', 'pointer']);
   const clearErrors = library.func('ERR_clear_error', 'void', []);
-  const scratch = allocate(3 * KEY_SIZE);
+  const scratch = allocate(4096);
   const input = addressOf(scratch);
   const output = input + KEY_SIZE;
   const lengthAt = input + 2 * KEY_SIZE;
-  const length = new DataView(scratch.buffer, 2 * KEY_SIZE, 8);
-  const resetLength = (): void => {
-    length.setUint32(0, KEY_SIZE, true);
-    length.setUint32(4, 0, true);
+  const result = scratch.subarray(KEY_SIZE, 2 * KEY_SIZE);
+  const resetLength = (): void => void scratch.fill(0, 2 * KEY_SIZE, 2 * KEY_SIZE + 8).fill(KEY_SIZE, 64, 65);
+
+  /** A context of its own for each computation: one that is used again holds the last peer's key. */
+  const compute = (key: number, peer: number): boolean => {
+    const context = newContext(key, 0);
+    if (context === 0) return false;
+    resetLength();
+    const fine = deriveInit(context) === 1 && setPeer(context, peer) === 1 && derive(context, output, lengthAt) === 1;
+    freeContext(context);
+    return fine;
   };
+
+  // A key that its owner dropped without destroying it must not stay in OpenSSL's memory.
+  const forgotten = new FinalizationRegistry<number>((key) => void freeKey(key));
 
   return (privateKey) => {
     scratch.set(privateKey);
-    const key = newPrivate(NID_X25519, 0, input, KEY_SIZE);
+    let key = newPrivate(NID_X25519, 0, input, KEY_SIZE);
     scratch.fill(0, 0, KEY_SIZE);
-    const context = key === 0 ? 0 : newContext(key, 0);
-    if (context === 0 || deriveInit(context) !== 1) throw new Error('OpenSSL refused to make an X25519 key');
     resetLength();
-    getPublic(key, output, lengthAt);
-    const publicKey = scratch.slice(KEY_SIZE, 2 * KEY_SIZE);
-    return {
-      publicKey,
-      dh(peerKey, out) {
-        scratch.set(peerKey);
+    if (key === 0 || getPublic(key, output, lengthAt) !== 1) throw new Error('OpenSSL refused to make an X25519 key');
+    const imported: PrivateKey = {
+      publicKey: result.slice(),
+      dh(publicKey, out) {
+        if (key === 0) throw new Error('the private key has been destroyed');
+        scratch.set(publicKey);
         const peer = newPublic(NID_X25519, 0, input, KEY_SIZE);
-        resetLength();
-        // For a low-order point OpenSSL fails, as its result would be zero.
-        const fine = peer !== 0 && setPeer(context, peer) === 1 && derive(context, output, lengthAt) === 1;
+        // OpenSSL fails for a low-order point, as the result would be zero. We look at it all the same.
+        const fine = peer !== 0 && compute(key, peer) && !isZero(result);
         if (peer !== 0) freeKey(peer);
-        if (fine) out.set(scratch.subarray(KEY_SIZE, 2 * KEY_SIZE));
+        if (fine) out.set(result);
         else {
           out.fill(0);
           clearErrors();
         }
-        scratch.fill(0);
-        return fine && out.some((byte) => byte !== 0);
+        result.fill(0);
+        return fine;
       },
       destroy() {
-        freeContext(context);
+        if (key === 0) return;
+        forgotten.unregister(imported);
         freeKey(key);
+        key = 0;
       },
     };
+    forgotten.register(imported, key, imported);
+    return imported;
   };
 }
 
-const CHUNK_KEYS = 1024;
-
-/** Transport keys in native memory, by slot; their addresses never change. */
-export class NativeKeys {
-  readonly #chunks: Uint8Array[] = [];
-  readonly #addresses: number[] = [];
-  readonly #free: number[] = [];
-  #used = 0;
-
-  install(key: Uint8Array): KeySlot {
-    const slot = this.#free.pop() ?? this.#used++;
-    const chunk = Math.floor(slot / CHUNK_KEYS);
-    if (chunk === this.#chunks.length) {
-      const memory = allocate(CHUNK_KEYS * KEY_SIZE);
-      this.#chunks.push(memory);
-      this.#addresses.push(addressOf(memory));
-    }
-    this.#chunks[chunk]!.set(key, (slot % CHUNK_KEYS) * KEY_SIZE);
-    return slot;
-  }
-
-  remove(slot: KeySlot): void {
-    const at = (slot % CHUNK_KEYS) * KEY_SIZE;
-    this.#chunks[Math.floor(slot / CHUNK_KEYS)]!.fill(0, at, at + KEY_SIZE);
-    this.#free.push(slot);
-  }
-
-  address(slot: KeySlot): number {
-    return this.#addresses[Math.floor(slot / CHUNK_KEYS)]! + (slot % CHUNK_KEYS) * KEY_SIZE;
-  }
+function isZero(bytes: Uint8Array): boolean {
+  let bits = 0;
+  for (let i = 0; i < bytes.length; i++) bits |= bytes[i]!;
+  return bits === 0;
 }

@@ -1,15 +1,17 @@
 /**
  * ChaCha20-Poly1305 (RFC 8439, section 2.8) composed from OpenSSL's own ChaCha20 and Poly1305, which
- * the official Node.js binaries export. No associated data, as transport messages have none.
+ * the official Node.js binaries export.
  *
  * Sealing runs ChaCha20 once, from block 0 over a zeroed prefix, for the Poly1305 key and the
  * ciphertext together. Opening verifies before it decrypts. Poly1305 reads ciphertext, padding and
- * lengths in one piece: the lengths are written where the tag goes, or came from.
+ * lengths in one piece where it can: the lengths are written where the tag goes, or came from.
+ * A native call costs as much as ChaCha20 over some 100 bytes, so the fewest calls win.
  */
-import { type BatchCipher, HEADROOM } from '../core/batch.js';
+import { HEADROOM, type PacketBatch } from '../core/batch.js';
 import { NO_KEY } from '../core/suite.js';
-import { addressOf, allocate, loadLibrary } from '../linux/ffi.js';
-import type { NativeKeys } from './openssl.js';
+import { addressOf, allocate, type Library } from '../linux/ffi.js';
+import { type Aead, checkRoom, ONE_SHOT_ROOM, TAG_SIZE } from './aead.js';
+import type { NativeKeys } from './keys.js';
 
 const SYMBOLS: readonly string[] = [
   'ChaCha20_ctr32',
@@ -18,120 +20,222 @@ const SYMBOLS: readonly string[] = [
   'Poly1305_Final',
   'Poly1305_ctx_size',
 ];
-const BLOCK = 16;
 
-/** @returns undefined when this process does not export what is needed */
-export function createPrimitivesCipher(arena: Uint8Array, keys: NativeKeys): BatchCipher | undefined {
-  const library = loadLibrary(null);
-  if (!SYMBOLS.every((symbol) => library.has(symbol))) return undefined;
+/** @returns whether `library` exports what this back end is made of, and the machine is little-endian */
+export function hasPrimitives(library: Library): boolean {
+  // ChaCha20_ctr32 takes words in the machine's order; ours are copied from bytes as they are.
+  return new Uint8Array(Uint32Array.of(1).buffer)[0] === 1 && SYMBOLS.every((symbol) => library.has(symbol));
+}
+
+const BLOCK = 16;
+/** ChaCha20's block, and what of its first one is no Poly1305 key is thrown away. */
+const CHACHA_BLOCK = 64;
+/** Up to here a packet is opened by one ChaCha20 call, its keystream XORed in JavaScript (measured). */
+const SMALL = 192;
+
+/** Everything native code works with besides the arena, in one allocation. */
+const COUNTER = 0;
+const TAIL = 64;
+const TAG = 128;
+const ZEROS = 192;
+const KEYSTREAM: number = ZEROS + CHACHA_BLOCK + SMALL;
+const KEY: number = KEYSTREAM + CHACHA_BLOCK + SMALL;
+const CONTEXT: number = KEY + 64;
+const CONTEXT_ROOM = 1024;
+/** Associated data ends where the message begins. */
+const MESSAGE: number = CONTEXT + CONTEXT_ROOM + ONE_SHOT_ROOM;
+const SCRATCH_SIZE: number = MESSAGE + ONE_SHOT_ROOM + 4 * BLOCK;
+
+/**
+ * @param library one that {@link hasPrimitives}
+ * @param arena the memory that all batches are in
+ */
+export function createPrimitives(library: Library, arena: Uint8Array, keys: NativeKeys): Aead {
   const chacha20 = library.func('ChaCha20_ctr32', 'void', ['pointer', 'pointer', 'size', 'pointer', 'pointer']);
   const polyInit = library.func('Poly1305_Init', 'void', ['pointer', 'pointer']);
   const polyUpdate = library.func('Poly1305_Update', 'void', ['pointer', 'pointer', 'size']);
   const polyFinal = library.func('Poly1305_Final', 'void', ['pointer', 'pointer']);
-  const contextSize = library.func('Poly1305_ctx_size', 'size', [])();
+  if (library.func('Poly1305_ctx_size', 'size', [])() > CONTEXT_ROOM) throw new Error('Poly1305 context too large');
 
   const base = addressOf(arena);
   const view = new DataView(arena.buffer, arena.byteOffset, arena.byteLength);
-  const context = addressOf(retain(allocate(contextSize)));
-  // A counter block: block number, and the nonce as three words of which the first stays zero.
-  const counter = new Uint32Array(retain(allocate(BLOCK)).buffer);
-  const counterAt = addressOf(new Uint8Array(counter.buffer));
-  const zeros = addressOf(retain(allocate(64)));
-  const polyKey = addressOf(retain(allocate(64)));
-  const tail = retain(allocate(2 * BLOCK));
-  const tailAt = addressOf(tail);
-  const tailView = new DataView(tail.buffer);
-  const tag = retain(allocate(BLOCK));
-  const tagAt = addressOf(tag);
-  const tagView = new DataView(tag.buffer);
+  const bytes = allocate(SCRATCH_SIZE);
+  const scratch = new DataView(bytes.buffer);
+  /** Block number, then the nonce as three words, of which the first stays zero. */
+  const counter = new Uint32Array(bytes.buffer, COUNTER, 4);
+  const at = addressOf(bytes);
+  const counterAt = at + COUNTER;
+  const zerosAt = at + ZEROS;
+  const streamAt = at + KEYSTREAM;
+  const tailAt = at + TAIL;
+  const tagAt = at + TAG;
+  const contextAt = at + CONTEXT;
 
-  function writeLengths(to: DataView, at: number, length: number): void {
-    to.setUint32(at, 0, true);
-    to.setUint32(at + 4, 0, true);
-    to.setUint32(at + 8, length, true);
-    to.setUint32(at + 12, 0, true);
+  function writeLengths(to: DataView, place: number, ad: number, length: number): void {
+    to.setUint32(place, ad, true);
+    to.setUint32(place + 4, 0, true);
+    to.setUint32(place + 8, length, true);
+    to.setUint32(place + 12, 0, true);
   }
 
+  function zeroBlocks(to: DataView, place: number, end: number): void {
+    for (let i = place; i < end; i += 8) to.setFloat64(i, 0, true);
+  }
+
+  /** Writes over up to TAILROOM bytes behind the payload; the tag comes last. */
   function sealRow(offset: number, length: number, key: number): void {
-    arena.fill(0, offset - HEADROOM, offset);
-    const from = base + offset;
+    const prefix = offset - HEADROOM;
+    zeroBlocks(view, prefix, offset);
     counter[0] = 0;
-    chacha20(from - HEADROOM, from - HEADROOM, length + HEADROOM, key, counterAt);
-    polyInit(context, from - HEADROOM);
+    const from = base + prefix;
+    chacha20(from, from, length + HEADROOM, key, counterAt);
+    polyInit(contextAt, from);
     const padded = (length + BLOCK - 1) & -BLOCK;
-    for (let at = length; at < padded; at++) arena[offset + at] = 0;
-    writeLengths(view, offset + padded, length);
-    polyUpdate(context, from, padded + BLOCK);
-    polyFinal(context, from + length);
+    zeroBlocks(view, offset + length, offset + length + BLOCK);
+    writeLengths(view, offset + padded, 0, length);
+    polyUpdate(contextAt, base + offset, padded + BLOCK);
+    polyFinal(contextAt, base + offset + length);
   }
 
-  /** The tag over the ciphertext at `offset`, into `tag`; the tag behind it is written over meanwhile. */
+  /**
+   * Poly1305, under the key at the head of the keystream, over the ciphertext at `offset`. The tag
+   * behind it may be written over by the lengths meanwhile: the caller holds it and puts it back.
+   */
   function authenticate(offset: number, length: number): void {
-    polyInit(context, polyKey);
+    polyInit(contextAt, streamAt);
     const rest = length & (BLOCK - 1);
     if (rest === 0) {
-      writeLengths(view, offset + length, length);
-      polyUpdate(context, base + offset, length + BLOCK);
+      writeLengths(view, offset + length, 0, length);
+      polyUpdate(contextAt, base + offset, length + BLOCK);
     } else {
-      tail.fill(0);
-      writeLengths(tailView, BLOCK, length);
-      polyUpdate(context, base + offset, length);
-      polyUpdate(context, tailAt + rest, 2 * BLOCK - rest);
+      // In one piece it would reach beyond the row, into one that may be somebody else's by now.
+      scratch.setUint32(TAIL + BLOCK + 8, length, true);
+      polyUpdate(contextAt, base + offset, length);
+      polyUpdate(contextAt, tailAt + rest, 2 * BLOCK - rest);
     }
-    polyFinal(context, tagAt);
+    polyFinal(contextAt, tagAt);
+  }
+
+  function xorKeystream(offset: number, length: number): void {
+    const from = KEYSTREAM + CHACHA_BLOCK;
+    let i = 0;
+    for (; i + 4 <= length; i += 4) {
+      view.setInt32(offset + i, view.getInt32(offset + i, true) ^ scratch.getInt32(from + i, true), true);
+    }
+    for (; i < length; i++) arena[offset + i]! ^= bytes[from + i]!;
   }
 
   function openRow(offset: number, length: number, key: number): number {
     counter[0] = 0;
-    chacha20(polyKey, zeros, 64, key, counterAt);
+    chacha20(streamAt, zerosAt, length > SMALL ? CHACHA_BLOCK : CHACHA_BLOCK + length, key, counterAt);
     const end = offset + length;
     const t0 = view.getInt32(end, true);
     const t1 = view.getInt32(end + 4, true);
     const t2 = view.getInt32(end + 8, true);
     const t3 = view.getInt32(end + 12, true);
     authenticate(offset, length);
+    // No branch before all four words are in: constant time, and cheaper than a call to CRYPTO_memcmp.
     const unlike =
-      (t0 ^ tagView.getInt32(0, true)) |
-      (t1 ^ tagView.getInt32(4, true)) |
-      (t2 ^ tagView.getInt32(8, true)) |
-      (t3 ^ tagView.getInt32(12, true));
+      (t0 ^ scratch.getInt32(TAG, true)) |
+      (t1 ^ scratch.getInt32(TAG + 4, true)) |
+      (t2 ^ scratch.getInt32(TAG + 8, true)) |
+      (t3 ^ scratch.getInt32(TAG + 12, true));
     view.setInt32(end, t0, true);
     view.setInt32(end + 4, t1, true);
     view.setInt32(end + 8, t2, true);
     view.setInt32(end + 12, t3, true);
     if (unlike !== 0) return 0;
-    counter[0] = 1;
-    if (length > 0) chacha20(base + offset, base + offset, length, key, counterAt);
+    if (length <= SMALL) xorKeystream(offset, length);
+    else {
+      counter[0] = 1;
+      const from = base + offset;
+      chacha20(from, from, length, key, counterAt);
+    }
     return 1;
   }
 
-  return {
-    seal(batch) {
-      for (let row = 0; row < batch.count; row++) {
-        const slot = batch.key[row]!;
-        const length = batch.length[row]!;
-        if (slot === NO_KEY || length < 0) continue;
-        counter[2] = batch.counterLo[row]!;
-        counter[3] = batch.counterHi[row]!;
-        sealRow(batch.offset[row]!, length, keys.address(slot));
-      }
-    },
-    open(batch) {
-      for (let row = 0; row < batch.count; row++) {
-        const slot = batch.key[row]!;
-        const length = batch.length[row]!;
-        if (slot === NO_KEY || length < 0) continue;
-        counter[2] = batch.counterLo[row]!;
-        counter[3] = batch.counterHi[row]!;
-        batch.verdict[row] = openRow(batch.offset[row]!, length, keys.address(slot));
-      }
-    },
-  };
-}
+  function nonce(lo: number, hi: number): void {
+    counter[2] = lo;
+    counter[3] = hi;
+  }
 
-/** Memory that only native code knows of must not be collected. */
-const retained: Uint8Array[] = [];
-function retain(memory: Uint8Array): Uint8Array {
-  retained.push(memory);
-  return memory;
+  const seal = (batch: PacketBatch): void => {
+    for (let row = 0; row < batch.count; row++) {
+      const slot = batch.key[row]!;
+      const length = batch.length[row]!;
+      if (slot === NO_KEY || length < 0) continue;
+      nonce(batch.counterLo[row]!, batch.counterHi[row]!);
+      sealRow(batch.offset[row]!, length, keys.address(slot));
+    }
+  };
+
+  const open = (batch: PacketBatch): void => {
+    for (let row = 0; row < batch.count; row++) {
+      const slot = batch.key[row]!;
+      const length = batch.length[row]!;
+      if (slot === NO_KEY || length < 0) continue;
+      nonce(batch.counterLo[row]!, batch.counterHi[row]!);
+      batch.verdict[row] = openRow(batch.offset[row]!, length, keys.address(slot));
+    }
+  };
+
+  /** The tag over a message and its data in the scratch, both followed by zeros, into the scratch. */
+  function authenticateMessage(keyAt: number, length: number, ad: Uint8Array): void {
+    polyInit(contextAt, keyAt);
+    const paddedAd = (ad.length + BLOCK - 1) & -BLOCK;
+    const padded = (length + BLOCK - 1) & -BLOCK;
+    // The Poly1305 key has been taken in; the data may go where it was.
+    bytes.fill(0, MESSAGE - paddedAd, MESSAGE);
+    bytes.set(ad, MESSAGE - paddedAd);
+    writeLengths(scratch, MESSAGE + padded, ad.length, length);
+    polyUpdate(contextAt, at + MESSAGE - paddedAd, paddedAd + padded + BLOCK);
+    polyFinal(contextAt, tagAt);
+  }
+
+  function wipe(length: number): void {
+    bytes.fill(0, KEYSTREAM, CONTEXT);
+    bytes.fill(0, MESSAGE - ONE_SHOT_ROOM, MESSAGE + length + 2 * BLOCK);
+  }
+
+  return {
+    cipher: { seal, open },
+    seal(out, key, lo, hi, plaintext, ad) {
+      checkRoom(plaintext.length, ad.length);
+      bytes.set(key, KEY);
+      bytes.set(plaintext, MESSAGE);
+      nonce(lo, hi);
+      counter[0] = 0;
+      const from = at + MESSAGE - CHACHA_BLOCK;
+      chacha20(from, from, CHACHA_BLOCK + plaintext.length, at + KEY, counterAt);
+      authenticateMessage(from, plaintext.length, ad);
+      out.set(bytes.subarray(MESSAGE, MESSAGE + plaintext.length));
+      out.set(bytes.subarray(TAG, TAG + TAG_SIZE), plaintext.length);
+      wipe(plaintext.length);
+    },
+    open(out, key, lo, hi, ciphertext, ad) {
+      const length = ciphertext.length - TAG_SIZE;
+      checkRoom(length, ad.length);
+      if (length < 0) {
+        out.fill(0);
+        return false;
+      }
+      bytes.set(key, KEY);
+      bytes.set(ciphertext.subarray(0, length), MESSAGE);
+      nonce(lo, hi);
+      counter[0] = 0;
+      chacha20(streamAt, zerosAt, CHACHA_BLOCK, at + KEY, counterAt);
+      authenticateMessage(streamAt, length, ad);
+      let unlike = 0;
+      for (let i = 0; i < TAG_SIZE; i++) unlike |= bytes[TAG + i]! ^ ciphertext[length + i]!;
+      if (unlike === 0) {
+        counter[0] = 1;
+        if (length > 0) chacha20(at + MESSAGE, at + MESSAGE, length, at + KEY, counterAt);
+        out.set(bytes.subarray(MESSAGE, MESSAGE + length));
+      } else out.fill(0);
+      wipe(length);
+      return unlike === 0;
+    },
+    forget: () => bytes.fill(0),
+    close: () => bytes.fill(0),
+  };
 }
