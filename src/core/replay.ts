@@ -1,6 +1,6 @@
 /**
  * Sliding window against replay (RFC 6479): a bitmap of 8,192 bits, of which one word is always being
- * cleared, so 8,128 counters back are told apart. Counters are 64 bits, as two u32.
+ * cleared, so counters up to 8,128 behind the greatest are told apart. Counters are 64 bits, as two u32.
  */
 const BITS = 8192;
 const WORD_BITS = 32;
@@ -18,7 +18,7 @@ export class ReplayWindow {
   /** Would this counter be accepted? Changes nothing. */
   check(lo: number, hi: number): boolean {
     if (!this.#any || hi > this.#hi || (hi === this.#hi && lo > this.#lo)) return true;
-    if (this.#behind(lo, hi) >= WINDOW_SIZE) return false;
+    if (this.#behind(lo, hi) > WINDOW_SIZE) return false;
     return (this.#bitmap[(lo >>> 5) & (WORDS - 1)]! & (1 << (lo & 31))) === 0;
   }
 
