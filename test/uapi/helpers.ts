@@ -9,7 +9,11 @@ export const bytes = (text: string): Uint8Array => new Uint8Array(Buffer.from(te
 export const SCOPES: Readonly<Record<string, number>> = { lo: 1, eth0: 2 };
 
 /** Parses the lines behind `set=1` of a request, handed over in chunks of the given size. */
-export function parse(text: string | Uint8Array, chunkSize = 1 << 20, limits?: Partial<ParseLimits>): SetResult {
+export function parse(
+  text: string | Uint8Array,
+  chunkSize: number = 1 << 20,
+  limits?: Partial<ParseLimits>,
+): SetResult {
   const input = typeof text === 'string' ? bytes(text) : text;
   const parser = new SetParser({ ...DEFAULT_PARSE_LIMITS, ...limits }, (name) => SCOPES[name]);
   for (let at = 0; at < input.length; at += chunkSize) {

@@ -19,6 +19,7 @@ export class MemoryDevice implements UapiTarget {
   gate: Promise<void> = Promise.resolve();
   /** `configure` calls running at once, at most. */
   mostAtOnce = 0;
+  readonly #owners = new Map<string, Peer>();
   #atOnce = 0;
 
   async configure(change: DeviceChange): Promise<number> {
@@ -72,8 +73,10 @@ export class MemoryDevice implements UapiTarget {
     for (const ip of change.allowedIps ?? []) {
       if (ip.remove) peer.allowedIps.delete(prefixOf(ip));
       else {
-        for (const other of this.peerMap.values()) other.allowedIps.delete(prefixOf(ip));
-        peer.allowedIps.set(prefixOf(ip), { address: ip.address.slice(), cidr: ip.cidr });
+        const prefix = prefixOf(ip);
+        this.#owners.get(prefix)?.allowedIps.delete(prefix);
+        this.#owners.set(prefix, peer);
+        peer.allowedIps.set(prefix, { address: ip.address.slice(), cidr: ip.cidr });
       }
     }
   }
