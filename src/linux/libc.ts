@@ -1,6 +1,6 @@
 /** The system calls this project makes, declared once. Results below zero: ask {@link errno}. */
-import { type Native, addressOf, allocate, errno, loadLibrary } from './ffi.js';
 import { SystemError } from './errno.js';
+import { addressOf, allocate, errno, loadLibrary, type Native } from './ffi.js';
 
 const library = loadLibrary(null);
 
@@ -52,8 +52,9 @@ export function cString(text: string): Uint8Array {
 
 /** Writes a pointer-sized little-endian number. */
 export function putPointer(view: DataView, at: number, value: number): void {
-  view.setUint32(at, value % 2 ** 32, true);
-  view.setUint32(at + 4, Math.floor(value / 2 ** 32), true);
+  const high = value < 2 ** 32 ? 0 : Math.floor(value / 2 ** 32);
+  view.setUint32(at, value - high * 2 ** 32, true);
+  view.setUint32(at + 4, high, true);
 }
 
 export function openPath(path: string, flags: number): number {

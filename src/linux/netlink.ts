@@ -1,7 +1,20 @@
 /** The little of rtnetlink(7) that is needed: to hear of changes, and to ask for a route. */
-import { addressOf, allocate } from './ffi.js';
-import { AF_INET, AF_INET6, AF_NETLINK, SOCK_CLOEXEC, SOCK_NONBLOCK, SOCK_RAW, bind, check, close, recv, send, socket } from './libc.js';
-import { withNetns } from './netns.js';
+import { Errno } from './errno.js';
+import { addressOf, allocate, errno } from './ffi.js';
+import {
+  AF_INET,
+  AF_INET6,
+  AF_NETLINK,
+  bind,
+  check,
+  close,
+  recv,
+  SOCK_CLOEXEC,
+  SOCK_NONBLOCK,
+  SOCK_RAW,
+  send,
+  socket,
+} from './libc.js';
 
 const RTMGRP_LINK = 0x1;
 const RTMGRP_IPV4_IFADDR = 0x10;
@@ -9,9 +22,20 @@ const RTMGRP_IPV4_ROUTE = 0x40;
 const RTMGRP_IPV4_RULE = 0x80;
 const RTMGRP_IPV6_IFADDR = 0x100;
 const RTMGRP_IPV6_ROUTE = 0x400;
+/** These two have a number alone: 1 << (RTNLGRP_IPV6_RULE - 1), 1 << (RTNLGRP_NEXTHOP - 1). */
+const RTMGRP_IPV6_RULE = 0x40000;
+const RTMGRP_NEXTHOP = 0x80000000;
 export const LINK_GROUPS: number = RTMGRP_LINK;
 export const ROUTING_GROUPS: number =
-  RTMGRP_LINK | RTMGRP_IPV4_IFADDR | RTMGRP_IPV4_ROUTE | RTMGRP_IPV4_RULE | RTMGRP_IPV6_IFADDR | RTMGRP_IPV6_ROUTE;
+  (RTMGRP_LINK |
+    RTMGRP_IPV4_IFADDR |
+    RTMGRP_IPV4_ROUTE |
+    RTMGRP_IPV4_RULE |
+    RTMGRP_IPV6_IFADDR |
+    RTMGRP_IPV6_ROUTE |
+    RTMGRP_IPV6_RULE |
+    RTMGRP_NEXTHOP) >>>
+  0;
 
 const RTM_NEWROUTE = 24;
 const RTM_GETROUTE = 26;
@@ -23,7 +47,8 @@ const RTA_MARK = 16;
 /** nlmsghdr and rtmsg. */
 const NL_HEADER = 16;
 const ROUTE_HEADER = 28;
-const ENOBUFS_RETRY = 64;
+/** Messages taken from a socket at once; what is left shows in the next poll. */
+const READS_AT_ONCE = 64;
 
 /** A netlink socket; `groups` says which changes it hears of, 0 for none. */
 function openNetlink(groups: number, flags: number): number {
@@ -32,8 +57,13 @@ function openNetlink(groups: number, flags: number): number {
   const view = new DataView(address.buffer);
   view.setUint16(0, AF_NETLINK, true);
   view.setUint32(8, groups, true);
-  check(bind(fd, addressOf(address), 12), 'bind AF_NETLINK');
-  return fd;
+  try {
+    check(bind(fd, addressOf(address), 12), 'bind AF_NETLINK');
+    return fd;
+  } catch (error) {
+    close(fd);
+    throw error;
+  }
 }
 
 /** Says that something changed, not what. */
@@ -42,17 +72,18 @@ export class ChangeMonitor {
   readonly #buffer: Uint8Array = allocate(32768);
   readonly #address: number = addressOf(this.#buffer);
 
-  /** @param netns a namespace, or undefined for this thread's */
-  constructor(groups: number, netns?: number) {
-    const make = (): number => openNetlink(groups, SOCK_NONBLOCK);
-    this.fd = netns === undefined ? make() : withNetns(netns, make);
+  constructor(groups: number) {
+    this.fd = openNetlink(groups, SOCK_NONBLOCK);
   }
 
-  /** Reads what there is; an overflow counts as a change as well. */
-  drain(): void {
-    for (let i = 0; i < ENOBUFS_RETRY; i++) {
-      if (recv(this.fd, this.#address, this.#buffer.length, 0) <= 0 && i > 0) return;
+  /** Reads what there is. @returns whether something changed; messages lost to an overflow count as changes */
+  drain(): boolean {
+    let changed = false;
+    for (let i = 0; i < READS_AT_ONCE; i++) {
+      if (recv(this.fd, this.#address, this.#buffer.length, 0) >= 0 || errno() === Errno.ENOBUFS) changed = true;
+      else break;
     }
+    return changed;
   }
 
   close(): void {
@@ -69,7 +100,8 @@ export class RouteQuery {
   #sequence = 0;
 
   constructor() {
-    this.#fd = openNetlink(0, 0);
+    // The kernel answers before send returns: no waiting, ever.
+    this.#fd = openNetlink(0, SOCK_NONBLOCK);
   }
 
   /**
@@ -82,7 +114,8 @@ export class RouteQuery {
     this.#buffer.fill(0, 0, 128);
     view.setUint16(4, RTM_GETROUTE, true);
     view.setUint16(6, NLM_F_REQUEST, true);
-    view.setUint32(8, ++this.#sequence, true);
+    this.#sequence = (this.#sequence + 1) >>> 0;
+    view.setUint32(8, this.#sequence, true);
     view.setUint8(NL_HEADER, family === 4 ? AF_INET : AF_INET6);
     view.setUint8(NL_HEADER + 1, size * 8);
     view.setUint8(NL_HEADER + 2, size * 8);
@@ -96,8 +129,13 @@ export class RouteQuery {
     }
     view.setUint32(0, at, true);
     if (send(this.#fd, this.#address, at, 0) < 0) return 0;
-    const got = recv(this.#fd, this.#address, this.#buffer.length, 0);
-    return got < ROUTE_HEADER || view.getUint16(4, true) !== RTM_NEWROUTE ? 0 : this.#outputInterface(got);
+    for (;;) {
+      const got = recv(this.#fd, this.#address, this.#buffer.length, 0);
+      if (got < NL_HEADER) return 0;
+      // An answer that an earlier question did not wait for.
+      if (view.getUint32(8, true) !== this.#sequence) continue;
+      return got < ROUTE_HEADER || view.getUint16(4, true) !== RTM_NEWROUTE ? 0 : this.#outputInterface(got);
+    }
   }
 
   close(): void {

@@ -1,6 +1,6 @@
 /** Waiting for descriptors: ppoll(2) and eventfd(2). */
 import { addressOf, allocate } from './ffi.js';
-import { check, eventfd, O_CLOEXEC, O_NONBLOCK, ppoll, read, write } from './libc.js';
+import { check, close, eventfd, O_CLOEXEC, O_NONBLOCK, ppoll, read, write } from './libc.js';
 
 export const POLLIN = 1;
 export const POLLOUT = 4;
@@ -8,6 +8,8 @@ export const POLLERR = 8;
 export const POLLHUP = 16;
 
 const ENTRY = 8;
+/** Longer than any uptime, and its seconds still fit 32 bits. */
+const MAX_TIMEOUT_MS = 2 ** 41;
 
 /** A fixed number of places, each for one descriptor or none. */
 export class Poller {
@@ -39,13 +41,22 @@ export class Poller {
     return this.#view.getInt16(place * ENTRY + 6, true);
   }
 
-  /** @param timeoutMs Infinity waits as long as it takes */
+  /**
+   * @param timeoutMs fractions count; Infinity waits as long as it takes
+   * @returns how many places have something, or a negative number when a signal came first
+   */
   wait(timeoutMs: number): number {
-    if (timeoutMs === Number.POSITIVE_INFINITY) return ppoll(this.#address, this.#places, 0, 0);
-    const ms = Math.max(0, timeoutMs);
-    this.#timeoutView.setUint32(0, Math.floor(ms / 1000), true);
-    this.#timeoutView.setUint32(8, Math.floor((ms % 1000) * 1e6), true);
-    return ppoll(this.#address, this.#places, this.#timeoutAddress, 0);
+    let timeout = 0;
+    if (timeoutMs < MAX_TIMEOUT_MS) {
+      const ms = Math.max(0, timeoutMs);
+      this.#timeoutView.setUint32(0, Math.floor(ms / 1000), true);
+      this.#timeoutView.setUint32(8, Math.floor((ms % 1000) * 1e6), true);
+      timeout = this.#timeoutAddress;
+    }
+    const got = ppoll(this.#address, this.#places, timeout, 0);
+    // The kernel leaves the answers of the wait before in place when it is interrupted.
+    if (got < 0) for (let place = 0; place < this.#places; place++) this.#view.setInt16(place * ENTRY + 6, 0, true);
+    return got;
   }
 }
 
@@ -67,5 +78,10 @@ export class EventFd {
   drain(): void {
     read(this.fd, this.#address, 8);
     this.#memory.fill(0);
+  }
+
+  /** For the owner alone. */
+  close(): void {
+    close(this.fd);
   }
 }

@@ -2,32 +2,32 @@
  * The TUN device: Documentation/networking/tuntap.rst, and a virtio_net_hdr of ten bytes in front of
  * each packet.
  */
-import { addressOf, allocate, errno } from './ffi.js';
 import { Errno, SystemError } from './errno.js';
+import { addressOf, allocate, errno } from './ffi.js';
 import {
   AF_INET,
-  O_CLOEXEC,
-  O_NONBLOCK,
-  O_RDWR,
-  SOCK_CLOEXEC,
-  SOCK_DGRAM,
   check,
   close,
   fcntl,
   ioctl,
+  O_CLOEXEC,
+  O_NONBLOCK,
+  O_RDWR,
   openPath,
   read,
+  SOCK_CLOEXEC,
+  SOCK_DGRAM,
   socket,
   write,
   writev,
 } from './libc.js';
-import { withNetns } from './netns.js';
 import { POLLOUT, Poller } from './poll.js';
 
 const TUNSETIFF = 0x400454ca;
 const TUNSETPERSIST = 0x400454cb;
 const TUNSETOFFLOAD = 0x400454d0;
 const TUNGETIFF = 0x800454d2;
+const TUNSETVNETHDRSZ = 0x400454d8;
 const TUNGETDEVNETNS = 0x54e3;
 const IFF_TUN = 0x1;
 const IFF_NO_PI = 0x1000;
@@ -57,13 +57,16 @@ export class TunDevice {
   /**
    * Makes a device, or attaches to a persistent one nobody is attached to.
    * @param name at most 15 bytes; may hold one `%d` for the kernel to complete
-   * @throws SystemError ENOENT no /dev/net/tun, EPERM or EACCES not permitted, EBUSY the name is taken
+   * @throws SystemError ENOENT, ENODEV no /dev/net/tun; EPERM, EACCES not permitted; EBUSY the name is taken;
+   *   EINVAL an impossible name
    */
   static create(name: string): TunDevice {
     const fd = openPath('/dev/net/tun', O_RDWR | O_CLOEXEC | O_NONBLOCK);
     try {
       const request = allocate(IFREQ_SIZE);
-      request.set(new TextEncoder().encode(name).subarray(0, IFNAMSIZ - 1));
+      const bytes = new TextEncoder().encode(name);
+      if (bytes.length === 0 || bytes.length >= IFNAMSIZ) throw new SystemError(Errno.EINVAL, 'TUNSETIFF');
+      request.set(bytes);
       new DataView(request.buffer).setUint16(IFNAMSIZ, IFF_TUN | IFF_NO_PI | IFF_VNET_HDR, true);
       check(ioctl(fd, TUNSETIFF, addressOf(request)), 'TUNSETIFF');
       return new TunDevice(fd);
@@ -73,7 +76,10 @@ export class TunDevice {
     }
   }
 
-  /** @param fd an open TUN; this object owns it from now on */
+  /**
+   * @param fd an open TUN; this object owns it from now on
+   * @throws SystemError when it is none, or one with packet information or Ethernet frames (EINVAL)
+   */
   constructor(fd: number) {
     this.fd = fd;
     this.#poller.set(0, fd, POLLOUT);
@@ -81,6 +87,7 @@ export class TunDevice {
     const flags = this.#view.getUint16(IFNAMSIZ, true);
     if ((flags & (IFF_TUN | IFF_NO_PI)) !== (IFF_TUN | IFF_NO_PI)) throw new SystemError(Errno.EINVAL, 'TUNGETIFF');
     this.vnetHeader = (flags & IFF_VNET_HDR) !== 0;
+    if (this.vnetHeader) this.#setHeaderSize();
     fcntl(fd, F_SETFL, fcntl(fd, F_GETFL, 0) | O_NONBLOCK);
   }
 
@@ -126,9 +133,16 @@ export class TunDevice {
     return (this.#poller.got(0) & POLLOUT) !== 0;
   }
 
+  /** The device goes with it, persistent or not. */
   close(): void {
     ioctl(this.fd, TUNSETPERSIST, 0);
     close(this.fd);
+  }
+
+  /** Whoever made the device may have chosen a longer header (of 12 bytes, as virtual machines use). */
+  #setHeaderSize(): void {
+    this.#view.setInt32(0, VNET_HEADER_SIZE, true);
+    check(ioctl(this.fd, TUNSETVNETHDRSZ, this.#address), 'TUNSETVNETHDRSZ');
   }
 }
 
@@ -139,10 +153,8 @@ export class InterfaceControl {
   readonly #view: DataView = new DataView(this.#request.buffer);
   readonly #address: number = addressOf(this.#request);
 
-  /** @param netns a namespace, or undefined for this thread's */
-  constructor(netns?: number) {
-    const make = (): number => check(socket(AF_INET, SOCK_DGRAM | SOCK_CLOEXEC, 0), 'socket');
-    this.#fd = netns === undefined ? make() : withNetns(netns, make);
+  constructor() {
+    this.#fd = check(socket(AF_INET, SOCK_DGRAM | SOCK_CLOEXEC, 0), 'socket');
   }
 
   isUp(name: string): boolean | undefined {

@@ -1,11 +1,17 @@
 /**
  * Follows the TUN device through renames and namespaces: is it up, what is its MTU, does it live?
  *
- * Netlink tells when to look, from a socket in the namespace where the device is. Where that
- * namespace may not be entered, the descriptor itself is asked once a second.
+ * At home (the namespace of this thread) netlink tells when to look. Elsewhere the device is looked at
+ * every now and then, by a short visit: a socket kept open there would keep that namespace alive after
+ * its last process, and its death is what deletes the device. Where visits are refused (a namespace of
+ * another user), the descriptor itself still tells up from down, and what became of the device.
  */
+import { fstatSync, statSync } from 'node:fs';
+import { bootTimeMs } from './clock.js';
+import { Errno, SystemError } from './errno.js';
 import { close } from './libc.js';
 import { ChangeMonitor, LINK_GROUPS } from './netlink.js';
+import { withNetns } from './netns.js';
 import { InterfaceControl, type TunDevice } from './tun.js';
 
 export interface DeviceState {
@@ -14,67 +20,118 @@ export interface DeviceState {
   readonly mtu: number;
 }
 
-const BLIND_POLL_MS = 1000;
+/** How often a device away from home is looked at. */
+const AWAY_INTERVAL_MS = 500;
+/** Of a device whose namespace may not be entered. */
+const UNKNOWN_MTU = 1420;
+/** A device may move while it is looked at. */
+const ATTEMPTS = 4;
 
 export class DeviceWatcher {
   readonly #tun: TunDevice;
-  #control: InterfaceControl | undefined;
-  #monitor: ChangeMonitor | undefined;
-  #last: DeviceState = { name: '', up: false, mtu: 0 };
+  readonly #home: InterfaceControl;
+  readonly #homeInode: number;
+  readonly #monitor: ChangeMonitor;
+  #last: DeviceState = { name: '', up: false, mtu: UNKNOWN_MTU };
+  #isAway = false;
+  #lookedAt = Number.NEGATIVE_INFINITY;
 
+  /** @throws SystemError when there are no sockets to be had */
   constructor(tun: TunDevice) {
     this.#tun = tun;
-    this.#enter();
+    this.#homeInode = statSync('/proc/thread-self/ns/net').ino;
+    this.#home = new InterfaceControl();
+    this.#monitor = new ChangeMonitor(LINK_GROUPS);
   }
 
-  /** To be polled for input, or -1. */
+  /** To be polled for input. */
   get fd(): number {
-    return this.#monitor?.fd ?? -1;
+    return this.#monitor.fd;
   }
 
   /** How long to wait before looking again without being told: milliseconds, or Infinity. */
   get intervalMs(): number {
-    return this.#monitor ? Number.POSITIVE_INFINITY : BLIND_POLL_MS;
+    return this.#isAway ? AWAY_INTERVAL_MS : Number.POSITIVE_INFINITY;
   }
 
-  /** @returns the present state; undefined when the device was deleted */
+  /**
+   * Cheap enough to be called often: away from home, a visit is paid only when the descriptor shows a
+   * change or the interval is over.
+   * @returns the present state; undefined when the device was deleted
+   */
   look(): DeviceState | undefined {
-    this.#monitor?.drain();
+    const told = this.#monitor.drain();
     const name = this.#tun.name();
     if (name === undefined) return undefined;
-    let up = this.#control?.isUp(name);
-    if (up === undefined) {
-      // Moved to another namespace.
-      this.#enter();
-      up = this.#control?.isUp(name) ?? this.#tun.isUp();
-    }
-    this.#last = { name, up, mtu: this.#control?.mtu(name) ?? this.#last.mtu };
-    return this.#last;
+    const now = bootTimeMs();
+    const fresh = this.#isAway && !told && now - this.#lookedAt < AWAY_INTERVAL_MS;
+    if (fresh && name === this.#last.name && this.#tun.isUp() === this.#last.up) return this.#last;
+    this.#lookedAt = now;
+    return this.#lookCloser();
   }
 
-  setMtu(mtu: number): void {
-    const name = this.#tun.name();
-    if (name !== undefined) this.#control?.setMtu(name, mtu);
+  /** @returns whether the MTU was set */
+  setMtu(mtu: number): boolean {
+    for (let attempt = 0; attempt < ATTEMPTS; attempt++) {
+      const name = this.#tun.name();
+      if (name === undefined) return false;
+      if (this.#visit((control) => control.setMtu(name, mtu)) === true) return true;
+    }
+    return false;
   }
 
   close(): void {
-    this.#control?.close();
-    this.#monitor?.close();
-    this.#control = undefined;
-    this.#monitor = undefined;
+    this.#home.close();
+    this.#monitor.close();
   }
 
-  #enter(): void {
-    this.close();
-    let netns: number | undefined;
+  #lookCloser(): DeviceState | undefined {
+    for (let attempt = 0; attempt < ATTEMPTS; attempt++) {
+      const name = this.#tun.name();
+      if (name === undefined) return undefined;
+      const state = this.#visit((control): DeviceState | undefined => {
+        const up = control.isUp(name);
+        const mtu = control.mtu(name);
+        return up === undefined || mtu === undefined ? undefined : { name, up, mtu };
+      });
+      if (state) return this.#remember(state);
+    }
+    const name = this.#tun.name();
+    return name === undefined ? undefined : this.#remember({ name, up: this.#tun.isUp(), mtu: this.#last.mtu });
+  }
+
+  /** The same object as long as nothing changes. */
+  #remember(state: DeviceState): DeviceState {
+    const last = this.#last;
+    if (state.name !== last.name || state.up !== last.up || state.mtu !== last.mtu) this.#last = state;
+    return this.#last;
+  }
+
+  /** Runs `action` where the device is. @returns undefined when that cannot be done */
+  #visit<T>(action: (control: InterfaceControl) => T): T | undefined {
+    let netns = -1;
     try {
+      // By the namespace's identity, not by name: another device may have taken the name at home.
       netns = this.#tun.netns();
-      this.#control = new InterfaceControl(netns);
-      this.#monitor = new ChangeMonitor(LINK_GROUPS, netns);
-    } catch {
-      this.close();
+      this.#isAway = fstatSync(netns).ino !== this.#homeInode;
+      if (!this.#isAway) return action(this.#home);
+      return withNetns(netns, () => this.#visitHere(action));
+    } catch (error) {
+      if (!(error instanceof SystemError)) throw error;
+      this.#isAway = true;
+      // Linux before 5.2 cannot say where a device is.
+      return netns < 0 && error.errno === Errno.EINVAL ? action(this.#home) : undefined;
     } finally {
-      if (netns !== undefined) close(netns);
+      if (netns >= 0) close(netns);
+    }
+  }
+
+  #visitHere<T>(action: (control: InterfaceControl) => T): T {
+    const control = new InterfaceControl();
+    try {
+      return action(control);
+    } finally {
+      control.close();
     }
   }
 }
