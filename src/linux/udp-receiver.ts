@@ -33,12 +33,14 @@ const IPV6_TCLASS = 67;
 const UDP_GRO = 104;
 const AF_INET = 2;
 
+/** The most datagrams that UDP GRO merges into one message (UDP_GRO_CNT_MAX of the kernel). */
+const MAX_SEGMENTS = 64;
+
 /** Row of an endpoint table: see core/endpoint.ts. */
 const ENDPOINT_SIZE = 48;
 
 export class UdpReceiver {
   readonly #messages: number;
-  readonly #slotSize: number;
   readonly #slots: Int32Array;
   readonly #endpointRows: readonly number[];
   readonly #endpoints: { readonly bytes: Uint8Array };
@@ -49,8 +51,8 @@ export class UdpReceiver {
   readonly #control: Uint8Array;
   readonly #controlView: DataView;
   #segment = 0;
-  /** Datagrams that did not fit their slot. */
-  truncated = 0;
+  /** Datagrams lost: longer than their slot, or more in one message than there are rows. */
+  lost = 0;
 
   /**
    * @param arena the memory the slots are in
@@ -68,7 +70,6 @@ export class UdpReceiver {
     const count = slots.length;
     this.#messages = count;
     this.#slots = slots;
-    this.#slotSize = slotSize;
     this.#endpoints = endpoints;
     this.#endpointRows = endpointRows;
     this.#headers = allocate(count * (MMSGHDR + 16));
@@ -91,17 +92,20 @@ export class UdpReceiver {
   }
 
   /**
-   * Fills `rows` from the start with what has arrived.
+   * Fills `rows` from the start with what has arrived. Takes no more messages than have room when all
+   * are merged ones, so give {@link MAX_SEGMENTS} rows for each slot.
    * @returns messages read, or -errno; never throws
    */
   receive(socket: UdpSocket, rows: ReceivedRows): number {
     rows.count = 0;
+    const room = socket.gro ? Math.max(1, Math.floor(rows.capacity / MAX_SEGMENTS)) : rows.capacity;
+    const messages = Math.min(this.#messages, room);
     const view = this.#view;
-    for (let i = 0; i < this.#messages; i++) {
+    for (let i = 0; i < messages; i++) {
       view.setUint32(i * MMSGHDR + 8, NAME_SIZE, true);
-      putPointer(view, i * MMSGHDR + 40, CONTROL_SIZE);
+      view.setUint32(i * MMSGHDR + 40, CONTROL_SIZE, true);
     }
-    const got = recvmmsg(socket.fd, this.#headersAddress, this.#messages, 0, 0);
+    const got = recvmmsg(socket.fd, this.#headersAddress, messages, 0, 0);
     if (got < 0) return -errno();
     for (let i = 0; i < got; i++) this.#unpack(i, rows);
     return got;
@@ -111,7 +115,7 @@ export class UdpReceiver {
     const at = i * MMSGHDR;
     const total = this.#view.getUint32(at + 56, true);
     if ((this.#view.getUint32(at + 48, true) & MSG_TRUNC) !== 0) {
-      this.truncated++;
+      this.lost++;
       return;
     }
     const endpointRow = this.#endpointRows[i]!;
@@ -120,7 +124,10 @@ export class UdpReceiver {
     const segment = this.#segment > 0 && this.#segment < total ? this.#segment : total;
     let from = 0;
     do {
-      if (rows.count === rows.capacity) return;
+      if (rows.count === rows.capacity) {
+        this.lost++;
+        return;
+      }
       const row = rows.count++;
       rows.offset[row] = this.#slots[i]! + from;
       rows.length[row] = Math.min(segment, total - from);
@@ -180,9 +187,5 @@ export class UdpReceiver {
       at += (size + 7) & ~7;
     }
     return tos;
-  }
-
-  get slotSize(): number {
-    return this.#slotSize;
   }
 }

@@ -3,8 +3,8 @@
  *
  * A source address the peer wrote to is kept (PKTINFO) for as long as the routing state agrees.
  */
-import { addressOf, allocate, errno } from './ffi.js';
 import { Errno } from './errno.js';
+import { addressOf, allocate, errno } from './ffi.js';
 import { AF_INET, AF_INET6, putPointer, sendmsg } from './libc.js';
 import type { RouteQuery } from './netlink.js';
 import { POLLOUT, Poller } from './poll.js';
@@ -44,13 +44,22 @@ const IOVECS = 256;
 /** With a source set, these may mean no more than that the source is gone. */
 const ROUTING_ERRORS: readonly number[] = [
   Errno.EINVAL,
+  Errno.EACCES,
+  Errno.ENODEV,
   Errno.EADDRNOTAVAIL,
   Errno.ENETUNREACH,
   Errno.EHOSTUNREACH,
   Errno.ENETDOWN,
 ];
-/** How long a full socket is waited for before the datagrams are dropped. */
+/** How long a full socket is waited for, once in a batch, before datagrams are dropped. */
 const FULL_WAIT_MS = 5;
+
+function socketOf(sockets: readonly UdpSocket[], family: number): UdpSocket | undefined {
+  for (let i = 0; i < sockets.length; i++) {
+    if (sockets[i]!.family === family) return sockets[i];
+  }
+  return undefined;
+}
 
 export class UdpSender {
   readonly #endpoints: { readonly bytes: Uint8Array };
@@ -67,6 +76,7 @@ export class UdpSender {
   full = 0;
   failed = 0;
   lastError = 0;
+  #mayWait = true;
 
   constructor(arena: Uint8Array, endpoints: { readonly bytes: Uint8Array }, routes: RouteQuery | undefined) {
     this.#base = addressOf(arena);
@@ -79,13 +89,13 @@ export class UdpSender {
 
   /** Sends every row of the batch. Never throws. */
   send(sockets: readonly UdpSocket[], rows: SentRows): void {
+    this.#mayWait = true;
     for (let row = 0; row < rows.count; ) {
       if (rows.length[row]! < 0) {
         row++;
         continue;
       }
-      const family = this.#endpoints.bytes[rows.endpoint[row]! * ENDPOINT_SIZE];
-      const socket = sockets.find((candidate) => candidate.family === family);
+      const socket = socketOf(sockets, this.#endpoints.bytes[rows.endpoint[row]! * ENDPOINT_SIZE]!);
       if (!socket) {
         this.failed++;
         this.lastError = Errno.EAFNOSUPPORT;
@@ -107,8 +117,11 @@ export class UdpSender {
     while (next < rows.count && count < limit) {
       const length = rows.length[next]!;
       if (length >= 0) {
-        if (rows.endpoint[next] !== endpoint || rows.tos[next] !== tos || length > segment) break;
-        if (bytes + length > MAX_BYTES && count > 0) break;
+        if (count > 0) {
+          // An empty datagram would be lost in a run: it adds no byte to it.
+          if (rows.endpoint[next] !== endpoint || rows.tos[next] !== tos || length > segment || length === 0) break;
+          if (bytes + length > MAX_BYTES) break;
+        }
         this.#iovec(count++, this.#base + rows.offset[next]!, length);
         bytes += length;
         if (length < segment) {
@@ -179,7 +192,9 @@ export class UdpSender {
     putPointer(view, 24, count);
     putPointer(view, 40, at - CONTROL);
     if (sendmsg(socket.fd, this.#address, 0) >= 0) return 0;
-    if (errno() !== Errno.EAGAIN) return errno();
+    const error = errno();
+    if (error !== Errno.EAGAIN || !this.#mayWait) return error;
+    this.#mayWait = false;
     this.#poller.set(0, socket.fd, POLLOUT);
     this.#poller.wait(FULL_WAIT_MS);
     return sendmsg(socket.fd, this.#address, 0) >= 0 ? 0 : errno();

@@ -1,9 +1,21 @@
 /**
  * The UDP sockets of a device: one for each family, on one port. udp(7), ip(7), ipv6(7).
  */
-import { addressOf, allocate, errno } from './ffi.js';
 import { Errno, SystemError } from './errno.js';
-import { AF_INET, AF_INET6, SOCK_CLOEXEC, SOCK_DGRAM, SOCK_NONBLOCK, bind, check, close, getsockname, setsockopt, socket } from './libc.js';
+import { addressOf, allocate, errno } from './ffi.js';
+import {
+  AF_INET,
+  AF_INET6,
+  bind,
+  check,
+  close,
+  getsockname,
+  SOCK_CLOEXEC,
+  SOCK_DGRAM,
+  SOCK_NONBLOCK,
+  setsockopt,
+  socket,
+} from './libc.js';
 
 const SOL_SOCKET = 1;
 const SO_SNDBUF = 7;
@@ -20,6 +32,7 @@ const IPV6_MTU_DISCOVER = 23;
 const IPV6_V6ONLY = 26;
 const IPV6_RECVPKTINFO = 49;
 const IPV6_RECVTCLASS = 66;
+const IPV6_AUTOFLOWLABEL = 70;
 const SOL_UDP = 17;
 const UDP_SEGMENT = 103;
 const UDP_GRO = 104;
@@ -78,9 +91,12 @@ export class UdpSocket {
       this.#set(SOL_IPV6, IPV6_RECVPKTINFO, 1);
       this.#set(SOL_IPV6, IPV6_RECVTCLASS, 1);
       this.#set(SOL_IPV6, IPV6_MTU_DISCOVER, PMTUDISC_DONT);
+      // A flow label would tell the inner flows apart.
+      this.#set(SOL_IPV6, IPV6_AUTOFLOWLABEL, 0);
     }
-    this.#set(SOL_SOCKET, SO_RCVBUFFORCE, BUFFER_BYTES) || this.#set(SOL_SOCKET, SO_RCVBUF, BUFFER_BYTES);
-    this.#set(SOL_SOCKET, SO_SNDBUFFORCE, BUFFER_BYTES) || this.#set(SOL_SOCKET, SO_SNDBUF, BUFFER_BYTES);
+    // Without CAP_NET_ADMIN the system's own limit holds.
+    if (!this.#set(SOL_SOCKET, SO_RCVBUFFORCE, BUFFER_BYTES)) this.#set(SOL_SOCKET, SO_RCVBUF, BUFFER_BYTES);
+    if (!this.#set(SOL_SOCKET, SO_SNDBUFFORCE, BUFFER_BYTES)) this.#set(SOL_SOCKET, SO_SNDBUF, BUFFER_BYTES);
     if (fwmark !== 0 && !this.setMark(fwmark)) throw new SystemError(errno(), 'SO_MARK');
   }
 
@@ -117,12 +133,11 @@ export function bindBoth(port: number, fwmark: number, options: UdpOptions): Udp
       const second = new UdpSocket(6, first?.port ?? port, fwmark, options);
       return first ? [first, second] : [second];
     } catch (error) {
-      if (first && error instanceof SystemError) {
-        if (isMissingFamily(error)) return [first];
-        first.close();
-        if (error.errno === Errno.EADDRINUSE && port === 0 && attempt < PORT_ATTEMPTS) continue;
-      }
-      throw error;
+      const known = error instanceof SystemError;
+      if (first && known && isMissingFamily(error)) return [first];
+      first?.close();
+      const retry = first && port === 0 && attempt < PORT_ATTEMPTS;
+      if (!(retry && known && error.errno === Errno.EADDRINUSE)) throw error;
     }
   }
 }
