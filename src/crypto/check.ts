@@ -28,11 +28,14 @@ const LENGTHS: readonly number[] = [
   1408, 1420, 1424, 1500, 2047, 2048, 2049, 4096, 9001,
 ];
 
-let verdict: boolean | undefined;
+const verdicts = new WeakMap<OpenSsl, boolean>();
 
 /** @returns whether the primitives are there and do what they must */
 export function primitivesWork(openssl: OpenSsl): boolean {
-  verdict ??= hasPrimitives(openssl.library) && matchesRfc(openssl) && matchesEvp(openssl);
+  const known = verdicts.get(openssl);
+  if (known !== undefined) return known;
+  const verdict = hasPrimitives(openssl.library) && matchesRfc(openssl) && matchesEvp(openssl);
+  verdicts.set(openssl, verdict);
   return verdict;
 }
 

@@ -41,48 +41,51 @@ export interface Crypto {
 
 /**
  * The back end that `TYPETUN_AEAD` names, or the best that works here where it is unset or empty.
+ * @param openssl what there is of OpenSSL; default: Node.js's own, else the system's
  * @throws CryptoError when it names none, or one that cannot work here: never another one silently
  */
-export function chooseBackend(env: Readonly<Record<string, string | undefined>> = process.env): Backend {
+export function chooseBackend(
+  env: Readonly<Record<string, string | undefined>> = process.env,
+  openssl: OpenSsl | null = openSsl(),
+): Backend {
   const wanted = env['TYPETUN_AEAD'];
-  if (!wanted) return BACKENDS.find((backend) => obstacle(backend) === undefined)!;
+  if (!wanted) return BACKENDS.find((backend) => obstacle(backend, openssl) === undefined)!;
   const backend = BACKENDS.find((name) => name === wanted);
   if (!backend) {
     const choices = BACKENDS.join(', ');
-    throw new CryptoError('ERR_AEAD_UNKNOWN', `TYPETUN_AEAD=${wanted} is no cipher back end: choose of ${choices}`);
+    throw new CryptoError('ERR_AEAD_UNKNOWN', `TYPETUN_AEAD=${wanted} is no cipher back end; choose one of ${choices}`);
   }
-  refuseImpossible(backend);
+  refuseImpossible(backend, openssl);
   return backend;
 }
 
-function refuseImpossible(backend: Backend): void {
-  const reason = obstacle(backend);
+function refuseImpossible(backend: Backend, openssl: OpenSsl | null): void {
+  const reason = obstacle(backend, openssl);
   if (reason === undefined) return;
-  const choices = BACKENDS.filter((other) => obstacle(other) === undefined).join(', ');
-  const message = `TYPETUN_AEAD=${backend} cannot work here: ${reason}; what works here: ${choices}`;
+  const choices = BACKENDS.filter((other) => obstacle(other, openssl) === undefined).join(', ');
+  const message = `the cipher back end ${backend} cannot work here: ${reason}; choose one of ${choices}`;
   throw new CryptoError('ERR_AEAD_UNAVAILABLE', message);
 }
 
 let found: OpenSsl | null | undefined;
 
-/** Looked for once: in Node.js, else libcrypto.so.3. */
-function openSsl(): OpenSsl | undefined {
+/** Looked for once. */
+function openSsl(): OpenSsl | null {
   if (found === undefined) found = findOpenSsl() ?? null;
-  return found ?? undefined;
+  return found;
 }
 
 /** @returns what keeps a back end from working here, or undefined */
-function obstacle(backend: Backend): string | undefined {
+function obstacle(backend: Backend, openssl: OpenSsl | null): string | undefined {
   if (backend === 'noble') return undefined;
-  const openssl = openSsl();
   if (!openssl) return `Node.js ${process.version} does not export OpenSSL 3, and there is no libcrypto.so.3`;
-  if (backend === 'evp') return undefined;
-  return primitivesWork(openssl) ? undefined : `${openssl.description} does not export ChaCha20 and Poly1305`;
+  if (backend === 'evp' || primitivesWork(openssl)) return undefined;
+  return `${openssl.description} does not give ChaCha20 and Poly1305 on their own`;
 }
 
 /** For people: `primitives (OpenSSL 3.0.19 in node)`. */
-export function describeBackend(backend: Backend): string {
-  return `${backend} (${backend === 'noble' ? 'JavaScript' : openSsl()!.description})`;
+export function describeBackend(backend: Backend, openssl: OpenSsl | null = openSsl()): string {
+  return `${backend} (${backend === 'noble' || !openssl ? 'JavaScript' : openssl.description})`;
 }
 
 export interface CryptoOptions {
@@ -90,13 +93,17 @@ export interface CryptoOptions {
   readonly arena: Uint8Array;
   /** Default: {@link chooseBackend}'s choice. */
   readonly backend?: Backend;
+  /** Default: Node.js's own, else the system's. */
+  readonly openssl?: OpenSsl | null;
 }
 
 /** @throws CryptoError when the back end cannot work here */
-export function createSuite({ arena, backend = chooseBackend() }: CryptoOptions): Crypto {
-  refuseImpossible(backend);
-  if (backend === 'noble') return { backend, ...createNobleSuite(arena) };
-  const { library } = openSsl()!;
+export function createSuite(options: CryptoOptions): Crypto {
+  const { arena, openssl = openSsl() } = options;
+  const backend = options.backend ?? chooseBackend(process.env, openssl);
+  refuseImpossible(backend, openssl);
+  if (backend === 'noble' || !openssl) return { backend, ...createNobleSuite(arena) };
+  const { library } = openssl;
   const keys = new NativeKeys();
   const aead = (backend === 'evp' ? createEvp : createPrimitives)(library, arena, keys);
   const suite: Suite = {
