@@ -8,24 +8,57 @@
  */
 import { type ChildProcess, execFile, spawn } from 'node:child_process';
 import { once } from 'node:events';
+import { existsSync, rmdirSync } from 'node:fs';
 import { setTimeout as sleep } from 'node:timers/promises';
 import { fileURLToPath } from 'node:url';
 import { promisify } from 'node:util';
 
-const run = promisify(execFile);
+const execute = promisify(execFile);
 const TYPETUN = fileURLToPath(new URL('../../../bin/typetun', import.meta.url));
 const STREAM = fileURLToPath(new URL('./demo-stream.js', import.meta.url));
+const SOCKETS = '/var/run/wireguard';
+const WAIT_MS = 15_000;
 
-export interface Daemon {
-  readonly process: ChildProcess;
-  /** Everything it logged so far. */
-  log: string;
+/** A process of the lab, with what it printed. */
+export class Job {
+  readonly child: ChildProcess;
+  output = '';
+
+  constructor(child: ChildProcess) {
+    this.child = child;
+    for (const stream of [child.stdout, child.stderr]) {
+      stream?.setEncoding('utf8');
+      stream?.on('data', (text: string) => {
+        this.output += text;
+      });
+    }
+    child.stdin?.on('error', () => {});
+    child.on('error', (error) => {
+      this.output += error.message;
+    });
+  }
+
+  get ended(): boolean {
+    return this.child.exitCode !== null || this.child.signalCode !== null;
+  }
+
+  async end(signal: NodeJS.Signals): Promise<void> {
+    if (this.ended) return;
+    const closed = once(this.child, 'close');
+    this.child.kill(signal);
+    const late = setTimeout(() => this.child.kill('SIGKILL'), 5000);
+    await closed;
+    clearTimeout(late);
+  }
 }
 
 export class DemoLab {
   readonly #id = process.pid;
-  readonly #daemons: Daemon[] = [];
+  readonly #jobs: Job[] = [];
+  readonly #daemons = new Map<string, Job>();
   readonly #namespaces: string[] = [];
+  readonly #socketsWereThere = existsSync(SOCKETS);
+  #closing: Promise<string[]> | undefined;
 
   /** The lab's name of a namespace. */
   ns(short: string): string {
@@ -34,16 +67,25 @@ export class DemoLab {
 
   /** The lab's name of a device. */
   device(short: string): string {
-    return `td${short}${this.#id % 1_000_000}`;
+    return `td${short}${this.#id}`;
   }
 
   /** Runs a command; its output is the answer. @throws with the command and what it said */
   async run(command: string, ...args: readonly string[]): Promise<string> {
+    this.#demandOpen();
     try {
-      return (await run(command, [...args], { maxBuffer: 1 << 24 })).stdout;
+      return (await execute(command, [...args])).stdout;
     } catch (error) {
-      const { stderr = '', message } = error as Error & { stderr?: string };
-      throw new Error(`${command} ${args.join(' ')}: ${stderr.trim() || message}`);
+      const { stderr = '', stdout = '', message } = error as Error & { stderr?: string; stdout?: string };
+      throw new Error(`${command} ${args.join(' ')}: ${(stderr || stdout).trim() || message}`);
+    }
+  }
+
+  /** Waits until `condition` holds. @throws naming `what` when it does not in time, or when the lab is closed */
+  async until(what: string, condition: () => boolean | Promise<boolean>): Promise<void> {
+    for (const start = Date.now(); !(await condition()); await sleep(20)) {
+      this.#demandOpen();
+      if (Date.now() - start > WAIT_MS) throw new Error(`waited in vain for ${what}`);
     }
   }
 
@@ -56,89 +98,87 @@ export class DemoLab {
   }
 
   async namespace(short: string): Promise<void> {
-    await this.ip('netns', 'add', this.ns(short));
     this.#namespaces.push(this.ns(short));
+    await this.ip('netns', 'add', this.ns(short));
     await this.ip('-n', this.ns(short), 'link', 'set', 'lo', 'up');
   }
 
+  /** Starts a program in a namespace and does not wait for it. */
+  start(short: string, command: readonly string[], env: NodeJS.ProcessEnv = {}): Job {
+    this.#demandOpen();
+    // "ip netns exec" becomes the program: the child is the program itself.
+    const child = spawn('ip', ['netns', 'exec', this.ns(short), ...command], { env: { ...process.env, ...env } });
+    const job = new Job(child);
+    this.#jobs.push(job);
+    return job;
+  }
+
+  /** Starts this file's companion for TCP and UDP traffic in a namespace. */
+  traffic(short: string, ...args: readonly string[]): Job {
+    return this.start(short, [process.execPath, STREAM, ...args]);
+  }
+
+  /** The same, until it ends. @returns what it printed */
+  async trafficResult(short: string, ...args: readonly string[]): Promise<string> {
+    const job = this.traffic(short, ...args);
+    await this.until(`${args[0]} to end`, () => job.ended && job.output.endsWith('\n'));
+    return job.output;
+  }
+
   /** Starts typetun in a namespace, in the foreground, and waits until it listens. */
-  async daemon(short: string): Promise<Daemon> {
+  async daemon(short: string): Promise<void> {
     const name = this.device(short);
-    const child = spawn('ip', ['netns', 'exec', this.ns(short), TYPETUN, '-f', name], {
-      env: { ...process.env, LOG_LEVEL: 'debug' },
-      stdio: ['ignore', 'pipe', 'pipe'],
+    const job = this.start(short, [process.execPath, TYPETUN, '-f', name], { LOG_LEVEL: 'debug' });
+    this.#daemons.set(short, job);
+    await this.until(`${name} to listen`, () => {
+      if (job.ended) throw new Error(`typetun ended: ${job.output.trim()}`);
+      return existsSync(`${SOCKETS}/${name}.sock`);
     });
-    const daemon: Daemon = { process: child, log: '' };
-    this.#daemons.push(daemon);
-    for (const stream of [child.stdout, child.stderr]) {
-      stream.setEncoding('utf8');
-      stream.on('data', (text: string) => {
-        daemon.log += text;
-      });
-    }
-    await this.until(`${name} to listen`, async () => {
-      if (child.exitCode !== null) throw new Error(`typetun ended: ${daemon.log.trim()}`);
-      return (await this.run('sh', '-c', `test -S /var/run/wireguard/${name}.sock && echo yes || true`)) !== '';
-    });
-    return daemon;
   }
 
-  /** What a namespace's daemon logged so far. */
+  /** What a device's daemon logged so far. */
   log(short: string): string {
-    return this.#daemons[this.#index(short)]?.log ?? '';
+    return this.#daemons.get(short)?.output ?? '';
   }
 
-  signal(short: string, signal: NodeJS.Signals): void {
-    this.#daemons[this.#index(short)]?.process.kill(signal);
+  /** The daemon's drop counters, which it logs on SIGUSR2. */
+  async drops(short: string): Promise<Map<string, number>> {
+    const before = this.log(short).length;
+    this.#daemons.get(short)?.child.kill('SIGUSR2');
+    const line = (): string | undefined => /drops: (.*)\n/.exec(this.log(short).slice(before))?.[1];
+    await this.until('the drop counters', () => line() !== undefined);
+    return new Map(
+      [...(line() ?? '').matchAll(/(\w+)=(\d+)/g)].map(([, reason, count]) => [`${reason}`, Number(count)]),
+    );
   }
 
-  #index(short: string): number {
-    return short.charCodeAt(0) - 'a'.charCodeAt(0);
+  /** Ends everything that was started. @returns what is left behind: nothing */
+  close(): Promise<string[]> {
+    this.#closing ??= this.#end();
+    return this.#closing;
   }
 
-  /** Sends `bytes` over TCP from one namespace to an address in another; `meanwhile` runs during it. */
-  async stream(
-    from: string,
-    to: string,
-    address: string,
-    bytes: number,
-    meanwhile: () => Promise<void>,
-  ): Promise<{ bytes: number; ms: number; intact: boolean }> {
-    const port = '7777';
-    const sink = spawn('ip', ['netns', 'exec', this.ns(to), process.execPath, STREAM, 'sink', address, port]);
-    sink.stdout.setEncoding('utf8');
-    let received = '';
-    sink.stdout.on('data', (text: string) => {
-      received += text;
-    });
-    const ended = once(sink, 'close');
-    await this.until('the sink to listen', async () => received.includes('listening'));
-    const sending = this.inside(from, process.execPath, STREAM, 'source', address, port, String(bytes));
-    sending.catch(() => {});
-    await meanwhile();
-    const sent = JSON.parse(await sending) as { bytes: number; sha256: string; ms: number };
-    await ended;
-    const got = JSON.parse(received.replace('listening', '')) as { bytes: number; sha256: string };
-    return { bytes: got.bytes, ms: sent.ms, intact: got.bytes === sent.bytes && got.sha256 === sent.sha256 };
+  #demandOpen(): void {
+    if (this.#closing) throw new Error('the demo was ended');
   }
 
-  async until(what: string, condition: () => Promise<boolean>, timeoutMs = 15_000): Promise<void> {
-    for (const start = Date.now(); !(await condition()); await sleep(50)) {
-      if (Date.now() - start > timeoutMs) throw new Error(`waited in vain for ${what}`);
+  async #end(): Promise<string[]> {
+    const left: string[] = [];
+    for (const job of this.#jobs.reverse()) await job.end('SIGTERM');
+    for (const name of this.#namespaces) {
+      await execute('ip', ['netns', 'del', name]).catch(() => '');
+      if (existsSync(`/run/netns/${name}`) || existsSync(`/var/run/netns/${name}`)) left.push(`namespace ${name}`);
     }
-  }
-
-  /** Ends everything. @returns what was left behind: nothing */
-  async close(): Promise<string[]> {
-    for (const { process: child } of this.#daemons) {
-      if (child.exitCode !== null) continue;
-      const ended = once(child, 'close');
-      child.kill('SIGTERM');
-      await ended;
+    for (const short of this.#daemons.keys()) {
+      const socket = `${SOCKETS}/${this.device(short)}.sock`;
+      if (existsSync(socket)) left.push(socket);
     }
-    for (const name of this.#namespaces) await this.ip('netns', 'del', name).catch(() => '');
-    const left = await this.run('sh', '-c', `ip netns list; ls /var/run/wireguard 2>/dev/null || true`);
-    const names = ['a', 'b', 'c'].flatMap((short) => [this.ns(short), `${this.device(short)}.sock`]);
-    return left.split(/\s+/).filter((word) => names.includes(word));
+    left.push(...this.#jobs.filter((job) => !job.ended).map((job) => `process ${job.child.pid}`));
+    try {
+      if (!this.#socketsWereThere) rmdirSync(SOCKETS);
+    } catch {
+      // Somebody else's device came up in the meantime, or ours never did.
+    }
+    return left;
   }
 }

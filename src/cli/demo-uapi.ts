@@ -2,11 +2,11 @@
 import { connect } from 'node:net';
 
 /**
- * @param request without its final blank line
+ * @param request its lines, without the blank one at the end
  * @returns the answer's lines as [key, value]
  * @throws when the device answers with an errno other than 0
  */
-export async function askDevice(name: string, request: string): Promise<[string, string][]> {
+export async function askDevice(name: string, request: readonly string[]): Promise<[string, string][]> {
   const text = await new Promise<string>((resolve, reject) => {
     let answer = '';
     const socket = connect(`/var/run/wireguard/${name}.sock`);
@@ -17,7 +17,7 @@ export async function askDevice(name: string, request: string): Promise<[string,
       if (answer.endsWith('\n\n')) socket.end();
     });
     socket.on('close', () => resolve(answer));
-    socket.write(`${request.trimEnd()}\n\n`);
+    socket.write(`${request.join('\n')}\n\n`);
   });
   const lines = text
     .trimEnd()
@@ -33,6 +33,6 @@ export async function askDevice(name: string, request: string): Promise<[string,
 
 /** The value of a key in a device's `get`, the first one there is. */
 export async function readDevice(name: string, key: string): Promise<string> {
-  const lines = await askDevice(name, 'get=1');
+  const lines = await askDevice(name, ['get=1']);
   return lines.find((line) => line[0] === key)?.[1] ?? '';
 }
