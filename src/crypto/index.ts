@@ -14,7 +14,7 @@ import { createEvp } from './evp.js';
 import { hashes } from './hashes.js';
 import { NativeKeys } from './keys.js';
 import { createNobleSuite } from './noble.js';
-import { createX25519, findOpenSsl, type OpenSsl } from './openssl.js';
+import { createDirectX25519, createX25519, findOpenSsl, type OpenSsl } from './openssl.js';
 import { createPrimitives } from './primitives.js';
 
 const BACKENDS = ['primitives', 'evp', 'noble'] as const;
@@ -110,7 +110,7 @@ export function createSuite(options: CryptoOptions): Crypto {
     ...hashes,
     ...oneShotFunctions(aead),
     random: (out) => void randomFillSync(out),
-    importPrivateKey: createX25519(library),
+    importPrivateKey: (backend === 'primitives' && createDirectX25519(library)) || createX25519(library),
     installKey: (key) => keys.install(key),
     removeKey(slot) {
       keys.remove(slot);

@@ -1,4 +1,5 @@
 /** OpenSSL inside Node.js, or the system's where Node.js does not export it; and its X25519. */
+import { randomFillSync } from 'node:crypto';
 import type { PrivateKey } from '../core/suite.js';
 import { addressOf, allocate, type Library, loadLibrary } from '../linux/ffi.js';
 
@@ -59,6 +60,81 @@ function load(place: 'node' | 'system'): Library | undefined {
 
 const NID_X25519 = 1034;
 const KEY_SIZE = 32;
+
+const X25519: readonly string[] = ['ossl_x25519', 'ossl_x25519_public_from_private'];
+/** RFC 7748, section 5.2: scalar, u-coordinate, result. */
+const VECTOR: readonly Uint8Array[] = [
+  'a546e36bf0527c9d3b16154b82465edd62144c0ac1fc5a18506a2244ba449ac4',
+  'e6db6867583030db3594c1a424b15f7c726624ec26b3353b10a903a6d0ab1c4c',
+  'c3da55379de9c6908e94ea4df28d084f32eccf03491c71f754b4075577a28552',
+].map((text) => Uint8Array.from(Buffer.from(text, 'hex')));
+
+/**
+ * X25519 by the function under OpenSSL's EVP_PKEY, which the official Node.js binaries export: a fifth
+ * less time, and no native objects.
+ * @returns undefined where it is not exported, or does not give what RFC 7748 and EVP_PKEY give
+ */
+export function createDirectX25519(library: Library): ((privateKey: Uint8Array) => PrivateKey) | undefined {
+  if (!X25519.every((symbol) => library.has(symbol))) return undefined;
+  const multiply = library.func('ossl_x25519', 'int', ['pointer', 'pointer', 'pointer']);
+  const derivePublic = library.func('ossl_x25519_public_from_private', 'void', ['pointer', 'pointer']);
+  const scratch = allocate(4096);
+  const [scalar, point, result] = [0, 1, 2].map((i) => scratch.subarray(i * KEY_SIZE, (i + 1) * KEY_SIZE)) as [
+    Uint8Array,
+    Uint8Array,
+    Uint8Array,
+  ];
+  const [scalarAt, pointAt, resultAt] = [addressOf(scalar), addressOf(point), addressOf(result)];
+
+  const importKey = (privateKey: Uint8Array): PrivateKey => {
+    const key = privateKey.slice();
+    let destroyed = false;
+    scalar.set(key);
+    derivePublic(resultAt, scalarAt);
+    const publicKey = result.slice();
+    scratch.fill(0, 0, 3 * KEY_SIZE);
+    return {
+      publicKey,
+      dh(peerKey, out) {
+        if (destroyed) throw new Error('the private key has been destroyed');
+        scalar.set(key);
+        point.set(peerKey);
+        // It says 0 for a result of zeros. We look at it all the same.
+        const fine = multiply(resultAt, scalarAt, pointAt) === 1 && !isZero(result);
+        if (fine) out.set(result);
+        else out.fill(0);
+        scratch.fill(0, 0, 3 * KEY_SIZE);
+        return fine;
+      },
+      destroy() {
+        key.fill(0);
+        destroyed = true;
+      },
+    };
+  };
+  return givesTheSame(importKey, createX25519(library)) ? importKey : undefined;
+}
+
+type Import = (privateKey: Uint8Array) => PrivateKey;
+
+function givesTheSame(ours: Import, theirs: Import): boolean {
+  const [scalar, point, expected] = VECTOR as [Uint8Array, Uint8Array, Uint8Array];
+  const out = new Uint8Array(KEY_SIZE);
+  const random = randomFillSync(new Uint8Array(KEY_SIZE));
+  const [one, other, fixed] = [ours(random), theirs(random), ours(scalar)];
+  const gives = (key: PrivateKey, peer: Uint8Array, result: Uint8Array): boolean =>
+    key.dh(peer, out) && Buffer.compare(out, result) === 0;
+  const shared = new Uint8Array(KEY_SIZE);
+  const fine =
+    gives(fixed, point, expected) &&
+    Buffer.compare(one.publicKey, other.publicKey) === 0 &&
+    other.dh(fixed.publicKey, shared) &&
+    gives(one, fixed.publicKey, shared) &&
+    !one.dh(new Uint8Array(KEY_SIZE), out);
+  for (const key of [one, other, fixed]) key.destroy();
+  random.fill(0);
+  return fine;
+}
 
 /** X25519 through EVP_PKEY (EVP_PKEY-X25519(7)). Null pointers are 0. */
 export function createX25519(library: Library): (privateKey: Uint8Array) => PrivateKey {
