@@ -5,7 +5,8 @@
 import { RATE_BURST, RATE_PER_SECOND, RATE_TABLE_SIZE } from './constants.js';
 import { mix } from './hash.js';
 
-const PROBES = 8;
+/** Places looked at for one source. Only a table nearly full refuses a new one. */
+const PROBES = 32;
 /** After this a bucket is full again, and its place free for others. */
 const IDLE_MS: number = (RATE_BURST * 1000) / RATE_PER_SECOND;
 
