@@ -1,0 +1,122 @@
+/** Traffic through a tunnel, checked: floods of pings, TCP and UDP by iperf3, a file with its hash. */
+import assert from 'node:assert/strict';
+import { createHash, randomBytes } from 'node:crypto';
+import { mkdtempSync, readFileSync, rmSync, writeFileSync } from 'node:fs';
+import { tmpdir } from 'node:os';
+import { join } from 'node:path';
+import { FULL } from './environment.js';
+import type { Lab } from './harness.js';
+import { V4, V6 } from './topology.js';
+
+/** Commands that `everyTraffic` starts. */
+export const TRAFFIC_TOOLS: readonly string[] = ['iperf3', 'ncat'];
+const MIB = 1 << 20;
+
+export interface Amount {
+  readonly pings: number;
+  /** MiB of each TCP and UDP run, over all its streams. */
+  readonly tcp: number;
+  readonly udp: number;
+  readonly streams: readonly number[];
+}
+
+/** Enough to meet every kind of traffic; the full tier's is enough to meet rare states. */
+export const AMOUNT: Amount = FULL
+  ? { pings: 2000, tcp: 256, udp: 128, streams: [1, 4, 5, 50] }
+  : { pings: 100, tcp: 8, udp: 4, streams: [1, 5] };
+/** Where many runs share the time. */
+export const LITTLE: Amount = FULL ? AMOUNT : { pings: 50, tcp: 4, udp: 2, streams: [4] };
+
+/** Floods of pings both ways over both families: each must be answered. */
+export async function floods(lab: Lab, count: number): Promise<void> {
+  for (const [from, host] of [
+    [2, V4[0]],
+    [1, V4[1]],
+    [2, V6[0]],
+    [1, V6[1]],
+  ] as const) {
+    await flood(lab, from, host, count);
+  }
+}
+
+/** A flood of pings from a namespace, each of which must be answered. */
+export async function flood(lab: Lab, from: number | string, host: string, count: number, options = ''): Promise<void> {
+  const said = await lab.in(from, `ping -n -q -f -c ${count} -W 5 ${options} ${host}`);
+  const received = Number(/(\d+) received/.exec(said)?.[1]);
+  assert.equal(received, count, `flood of pings to ${host}:\n${said}`);
+}
+
+/** T of the acceptance list: floods, TCP and UDP over both families, parallel streams. */
+export async function everyTraffic(lab: Lab, amount: Amount = AMOUNT): Promise<void> {
+  await floods(lab, amount.pings);
+  for (const streams of amount.streams) {
+    await tcp(lab, 1, 2, V4[1], amount.tcp, streams);
+    await tcp(lab, 2, 1, V6[0], amount.tcp, streams);
+  }
+  await udp(lab, 2, 1, V4[0], amount.udp);
+  await udp(lab, 1, 2, V6[1], amount.udp);
+  await file(lab, 2, 1, V4[0], amount.tcp);
+  await file(lab, 1, 2, V6[1], amount.tcp);
+}
+
+interface Sum {
+  readonly bytes: number;
+  readonly packets?: number;
+  readonly lost_packets?: number;
+}
+interface Report {
+  readonly error?: string;
+  readonly end: { readonly sum_received: Sum; readonly sum: Sum };
+}
+
+/**
+ * TCP from one namespace to an address of another.
+ * iperf3 stops counting when the sender has handed over its last byte, with buffers still on their way: that all
+ * bytes arrive is what `file` is for. @param mib over all streams
+ */
+export async function tcp(lab: Lab, from: number, to: number, host: string, mib: number, streams = 1): Promise<void> {
+  const { end } = await iperf(lab, from, to, host, `-P ${streams} -n ${Math.ceil(mib / streams)}M`);
+  assert.ok(end.sum_received.bytes > 0, `TCP to ${host}: nothing of ${mib} MiB arrived`);
+}
+
+/** UDP as fast as it goes. Datagrams may be lost for want of buffers, as on any network, but most arrive. */
+export async function udp(lab: Lab, from: number, to: number, host: string, mib: number): Promise<void> {
+  const { end } = await iperf(lab, from, to, host, `-u -b ${FULL ? 0 : '300M'} -l 1200 -n ${mib}M`);
+  const { packets = 0, lost_packets: lost = 0 } = end.sum;
+  assert.ok(packets > 0 && lost < packets * 0.9, `UDP to ${host}: ${lost} of ${packets} lost`);
+}
+
+async function iperf(lab: Lab, from: number, to: number, host: string, options: string): Promise<Report> {
+  const server = lab.spawn(to, ['iperf3', '--server', '--one-off', '--forceflush', '--bind', host]);
+  await server.prints('Server listening');
+  // Its exit code says nothing that the report does not say better.
+  const job = lab.spawn(from, ['iperf3', '--json', '--client', host, ...options.split(' ')]);
+  await job.end(120_000);
+  let report: Report;
+  try {
+    report = JSON.parse(job.stdout) as Report;
+  } catch (error) {
+    throw new Error(`iperf3 ${options} to ${host}: ${job.output}`, { cause: error });
+  }
+  assert.equal(report.error, undefined, `iperf3 ${options} to ${host}`);
+  await server.end(20_000);
+  return report;
+}
+
+/** A file of random bytes from one namespace to an address of another by ncat: the same SHA-256 must arrive. */
+export async function file(lab: Lab, from: number, to: number, host: string, mib: number): Promise<void> {
+  const directory = mkdtempSync(join(tmpdir(), 'typetun-netns-'));
+  try {
+    const bytes = randomBytes(mib * MIB);
+    const [sent, received] = [join(directory, 'sent'), join(directory, 'received')];
+    writeFileSync(sent, bytes);
+    const server = lab.spawn(to, ['bash', '-c', `exec ncat --verbose --recv-only --listen ${host} 7777 > ${received}`]);
+    await server.prints('Listening on');
+    await lab.in(from, `ncat --send-only ${host} 7777 < ${sent}`);
+    await server.end(30_000);
+    const hash = (data: Buffer): string => createHash('sha256').update(data).digest('hex');
+    assert.equal(hash(readFileSync(received)), hash(bytes), `${mib} MiB by TCP to ${host}`);
+  } finally {
+    rmSync(directory, { recursive: true });
+  }
+}
