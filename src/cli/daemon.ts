@@ -1,122 +1,139 @@
 /**
- * The daemon: a device, its UAPI socket, signals, and how it ends.
+ * The daemon: a device, its UAPI socket, signals, and how it ends. The main thread does no more than
+ * this; packets are the data worker's.
  */
-import { spawn } from 'node:child_process';
 import { closeSync, writeSync } from 'node:fs';
-import { type Engine, EngineError, startEngine } from '../engine/index.js';
+import { type Engine, startEngine } from '../engine/index.js';
 import { disableCoreDumps } from '../linux/process.js';
 import { checkSocketFree, listenUapi, type UapiServer } from '../uapi/server.js';
-import { createLog, type Log, logLevel } from './log.js';
-import { startFailure } from './messages.js';
+import { descriptor, READY, REPORT_FD, TUN_FD, UAPI_FD } from './environment.js';
+import { Log, logLevel } from './log.js';
+import { probeSystem, startFailure } from './messages.js';
+import { scopeIndex, scopeName } from './scopes.js';
 
-/** In the child's environment: the descriptor it reports on, "ready" or what went wrong. */
-const REPORT_FD = 'TYPETUN_REPORT_FD';
+/** A worker that does not end within this is left to the end of the process, which takes all with it. */
+const END_TIME_MS = 5_000;
 
-/**
- * Starts the daemon in the background.
- * @returns the exit code, once TUN and socket are there, or the start failed
- */
-export function startInBackground(name: string): Promise<number> {
-  const main = process.argv[1] ?? '';
-  // As wireguard-go: the terminal is kept only for logs that were asked for.
-  const output = process.env['LOG_LEVEL'] === undefined ? 'ignore' : 'inherit';
-  const stdio: ('ignore' | 'inherit' | 'pipe' | number)[] = ['ignore', output, output, 'pipe'];
-  const report = stdio.length - 1;
-  const env: NodeJS.ProcessEnv = { ...process.env, WG_PROCESS_FOREGROUND: '1', [REPORT_FD]: String(report) };
-  for (const key of ['WG_TUN_FD', 'WG_UAPI_FD']) {
-    const fd = descriptor(key);
-    if (fd === undefined) continue;
-    env[key] = String(stdio.length);
-    stdio.push(fd);
-  }
-  const child = spawn(process.execPath, [...process.execArgv, main, '-f', name], { env, stdio, detached: true });
-  return new Promise((resolve) => {
-    let said = '';
-    const pipe = child.stdio[report] as NodeJS.ReadableStream;
-    pipe.setEncoding('utf8');
-    pipe.on('data', (text: string) => {
-      said += text;
-    });
-    pipe.on('close', () => {
-      if (said === 'ready') {
-        child.unref();
-        resolve(0);
-      } else {
-        process.stderr.write(said || 'typetun: the daemon ended before it was ready\n');
-        resolve(1);
-      }
-    });
-  });
+interface Daemon {
+  readonly engine: Engine;
+  readonly uapi: UapiServer;
 }
 
-/** Runs the device in this process. @returns the exit code when it ended */
+/**
+ * Runs a device in this process.
+ * @param name of the interface
+ * @returns the exit code, when it ended
+ */
 export async function runDaemon(name: string): Promise<number> {
   disableCoreDumps();
-  const log = createLog(logLevel(process.env['LOG_LEVEL']), name);
-  for (const stream of [process.stdout, process.stderr]) stream.on('error', () => {});
-  process.on('SIGHUP', () => {});
-  const reportFd = descriptor(REPORT_FD);
-  delete process.env[REPORT_FD];
-  const report = (text: string): void => {
-    if (reportFd === undefined) {
-      if (text !== 'ready') process.stderr.write(text);
-      return;
-    }
-    writeSync(reportFd, text);
-    closeSync(reportFd);
-  };
-  let engine: Engine | undefined;
+  process.title = `typetun ${name}`;
+  const log = new Log(logLevel(process.env['LOG_LEVEL']), name);
+  const signalled = listenToSignals(log);
+  const report = reporter();
+  let daemon: Daemon;
   try {
-    const tunFd = descriptor('WG_TUN_FD');
-    const uapiFd = descriptor('WG_UAPI_FD');
-    if (uapiFd === undefined) await checkSocketFree(name);
-    engine = await startEngine({ name, log, ...(tunFd !== undefined && { tunFd }) });
+    daemon = await start(name, log);
+  } catch (error) {
+    report(startFailure(name, error, probeSystem(name)));
+    return 1;
+  }
+  endOnBugs(daemon, log);
+  process.on('SIGUSR2', () => void logStatus(daemon.engine, log));
+  // A working directory would keep its file system from being unmounted.
+  process.chdir('/');
+  log.debug('UAPI listener started');
+  report(READY);
+  return serve(daemon, signalled, log);
+}
+
+/** @throws whatever keeps the device or its socket from being made; nothing is left behind then */
+async function start(name: string, log: Log): Promise<Daemon> {
+  const tunFd = descriptor(TUN_FD);
+  const fd = descriptor(UAPI_FD);
+  if (fd === undefined) await checkSocketFree(name);
+  const write = log.write.bind(log);
+  const engine = await startEngine({ name, log: write, ...(tunFd !== undefined && { tunFd }) });
+  log.name = engine.interfaceName;
+  log.debug('Device started');
+  try {
     const uapi = await listenUapi({
       name: engine.interfaceName,
       target: engine,
-      log,
-      ...(uapiFd !== undefined && { fd: uapiFd }),
+      log: write,
+      resolveScope: scopeIndex,
+      scopeName,
+      ...(fd !== undefined && { fd }),
     });
-    report('ready');
-    return await serve(engine, uapi, log);
+    return { engine, uapi };
   } catch (error) {
-    await engine?.close();
-    const { code = '', message } = error as Error & { code?: string };
-    const text = error instanceof EngineError ? startFailure(name, code, message) : message;
-    report(`typetun: ${text}\n`);
-    return 1;
+    await engine.close();
+    throw error;
   }
 }
 
-/** Until a signal, the removal of the socket, or the end of the device. */
-async function serve(engine: Engine, uapi: UapiServer, log: Log): Promise<number> {
-  log('debug', 'UAPI listener started');
-  process.on('SIGUSR2', () => {
-    void describe(engine).then((text) => createLog('debug', engine.interfaceName)('debug', text));
-  });
-  const signalled = new Promise<void>((resolve) => {
-    for (const signal of ['SIGTERM', 'SIGINT'] as const) process.on(signal, () => resolve());
-  });
-  const crashed = await Promise.race([signalled, uapi.removed, engine.ended]);
+/** Until a signal, the removal of the socket, or the end of the device. @returns the exit code */
+async function serve({ engine, uapi }: Daemon, signalled: Promise<void>, log: Log): Promise<number> {
+  const crash = await Promise.race([signalled, uapi.removed, engine.ended]);
+  log.debug('Shutting down');
+  setTimeout(() => process.exit(1), END_TIME_MS).unref();
   await uapi.close();
   await engine.close();
-  if (crashed instanceof Error) {
-    process.stderr.write(`typetun: the data worker failed: ${crashed.stack ?? crashed.message}\n`);
-    return 1;
+  if (!(crash instanceof Error)) return 0;
+  log.error(`The data worker failed: ${crash.stack ?? crash.message}`);
+  return 1;
+}
+
+/** @returns settles at the first signal to end; a second one ends the process at once */
+function listenToSignals(log: Log): Promise<void> {
+  // Nobody may be there any more to read the log, and that is no reason to end.
+  for (const stream of [process.stdout, process.stderr]) stream.on('error', () => {});
+  process.on('SIGHUP', () => {});
+  // Left alone, this one makes Node.js open its debugger to every user of the machine.
+  process.on('SIGUSR1', () => {});
+  return new Promise((resolve) => {
+    for (const signal of ['SIGTERM', 'SIGINT'] as const) {
+      process.once(signal, () => {
+        log.debug(`${signal} received`);
+        resolve();
+        process.once(signal, () => process.exit(1));
+      });
+    }
+  });
+}
+
+/** Says how the start went: to the process that waits for it, or here. */
+function reporter(): (text: string) => void {
+  const fd = descriptor(REPORT_FD);
+  delete process.env[REPORT_FD];
+  return (text) => {
+    if (fd === undefined) {
+      if (text !== READY) process.stderr.write(`typetun: ${text}\n`);
+      return;
+    }
+    try {
+      writeSync(fd, text);
+      closeSync(fd);
+    } catch {
+      // It did not wait. The device is there all the same.
+    }
+  };
+}
+
+/** A bug on this thread ends the process, its socket and its device. */
+function endOnBugs({ uapi }: Daemon, log: Log): void {
+  process.on('uncaughtException', (error) => {
+    log.error(`Internal error: ${error.stack ?? error.message}`);
+    void uapi.close();
+    process.exit(1);
+  });
+}
+
+async function logStatus(engine: Engine, log: Log): Promise<void> {
+  try {
+    const { listenPort, fwmark, drops } = await engine.report();
+    const counts = Object.entries(drops).map(([reason, count]) => `${reason}=${count}`);
+    log.always(`listen port ${listenPort}, fwmark ${fwmark}, drops: ${counts.join(' ') || 'none'}`);
+  } catch {
+    log.always('the device has ended');
   }
-  log('debug', 'Shutting down');
-  return 0;
-}
-
-async function describe(engine: Engine): Promise<string> {
-  const { listenPort, drops } = await engine.report();
-  const counts = Object.entries(drops).map(([reason, count]) => `${reason}=${count}`);
-  return `listening on port ${listenPort}; drops: ${counts.join(' ') || 'none'}`;
-}
-
-function descriptor(key: string): number | undefined {
-  const value = process.env[key];
-  if (value === undefined || value === '') return undefined;
-  if (!/^\d{1,6}$/.test(value)) throw new Error(`${key}=${value}: expected a file descriptor's number`);
-  return Number(value);
 }

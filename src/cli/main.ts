@@ -1,16 +1,32 @@
-/** `typetun`: the first word decides what is loaded. */
-import { readFileSync } from 'node:fs';
+/** `typetun`: the first word decides what is loaded, and nothing else is. */
 import { parseArgs } from 'node:util';
-import { isInterfaceName, unsupported, USAGE } from './messages.js';
+import { invalidName, isInterfaceName, isMusl, NO_NAME, USAGE, unsupported } from './messages.js';
 
-function fail(message: string): never {
+/**
+ * Commands by their first word, each loaded only when it is called. An interface that has such a name
+ * is brought up by `typetun -- NAME`.
+ */
+const COMMANDS: Readonly<Record<string, () => Promise<unknown>>> = {
+  demo: () => import('./demo.js'),
+};
+
+function fail(message: string): number {
   process.stderr.write(`typetun: ${message}\n`);
-  process.exit(1);
+  return 1;
 }
 
-function parse(): { foreground: boolean; help: boolean; version: boolean; words: string[] } {
+interface Line {
+  readonly foreground: boolean;
+  readonly help: boolean;
+  readonly version: boolean;
+  readonly words: readonly string[];
+}
+
+/** @throws an Error with a text for people */
+function parse(args: string[]): Line {
   try {
     const { values, positionals } = parseArgs({
+      args,
       allowPositionals: true,
       options: {
         foreground: { type: 'boolean', short: 'f', default: false },
@@ -20,42 +36,42 @@ function parse(): { foreground: boolean; help: boolean; version: boolean; words:
     });
     return { ...values, words: positionals };
   } catch (error) {
-    return fail(`${(error as Error).message.split('.')[0]}. See typetun --help`);
+    throw new Error(`${(error as Error).message.split('.')[0]}. See typetun --help`);
   }
 }
 
-async function version(): Promise<string> {
-  const file = new URL('../../../package.json', import.meta.url);
-  const { version: number } = JSON.parse(readFileSync(file, 'utf8')) as { version: string };
-  const { createCrypto } = await import('../crypto/index.js');
-  const { allocate } = await import('../linux/ffi.js');
-  const { backend } = createCrypto(allocate(4096), process.env['TYPETUN_AEAD']);
-  return `typetun ${number}\nAEAD: ${backend} (OpenSSL ${process.versions['openssl']}), Node.js ${process.version}\n`;
-}
-
-async function main(): Promise<void> {
-  const { foreground, help, version: wantsVersion, words } = parse();
-  if (help) {
+async function main(args: string[]): Promise<number | undefined> {
+  const command = Object.hasOwn(COMMANDS, args[0] ?? '') ? COMMANDS[args[0]!] : undefined;
+  const line = parse(command === undefined ? args : []);
+  if (line.help) {
     process.stdout.write(USAGE);
-    return;
+    return 0;
   }
-  const report = process.report?.getReport() as { header?: { glibcVersionRuntime?: string } } | undefined;
-  const problem = unsupported(process.platform, process.arch, report?.header?.glibcVersionRuntime !== undefined);
-  if (problem) fail(problem);
-  try {
-    if (wantsVersion) {
-      process.stdout.write(await version());
-      return;
-    }
-    const [name, ...more] = words;
-    if (name === undefined || more.length > 0) fail('expected one interface name. See typetun --help');
-    if (!isInterfaceName(name)) fail(`${name}: not an interface name: up to 15 of a-z A-Z 0-9 _ = + . -`);
-    const { runDaemon, startInBackground } = await import('./daemon.js');
-    const inForeground = foreground || process.env['WG_PROCESS_FOREGROUND'] === '1';
-    process.exitCode = inForeground ? await runDaemon(name) : await startInBackground(name);
-  } catch (error) {
-    fail((error as Error).message);
+  const problem = unsupported(process.platform, process.arch, isMusl());
+  if (problem !== undefined) return fail(problem);
+  if (command !== undefined) {
+    // A command sets the exit code itself.
+    await command();
+    return undefined;
   }
+  if (line.version) {
+    const { describeVersion } = await import('./version.js');
+    process.stdout.write(describeVersion());
+    return 0;
+  }
+  const [name, ...more] = line.words;
+  if (name === undefined || more.length > 0) return fail(NO_NAME);
+  if (!isInterfaceName(name)) return fail(invalidName(name));
+  if (line.foreground || process.env['WG_PROCESS_FOREGROUND'] === '1') {
+    const { runDaemon } = await import('./daemon.js');
+    return runDaemon(name);
+  }
+  const { startInBackground } = await import('./background.js');
+  return startInBackground(name);
 }
 
-await main();
+try {
+  process.exitCode = (await main(process.argv.slice(2))) ?? process.exitCode;
+} catch (error) {
+  process.exitCode = fail(error instanceof Error ? error.message : String(error));
+}

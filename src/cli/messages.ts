@@ -1,17 +1,22 @@
 /** The texts people meet when something is missing: one line each, with what can be done. */
+import { closeSync, existsSync, openSync, readdirSync } from 'node:fs';
+import { UAPI_DIRECTORY } from '../uapi/paths.js';
 
-export const USAGE = `Usage: typetun [-f|--foreground] INTERFACE
+export const USAGE: string = `Usage: typetun [-f|--foreground] INTERFACE
+       typetun demo
        typetun --version | --help
 
 A WireGuard device in userspace. Configure it with wg(8), wg-quick(8) or any client of the
-userspace API at /var/run/wireguard/INTERFACE.sock.
+userspace API at ${UAPI_DIRECTORY}/INTERFACE.sock. Ends when the interface is deleted or the
+socket is removed. An interface that has a command's name: typetun -- INTERFACE.
 
   -f, --foreground   stay in the foreground
       --version      print the version and the cipher's back end
   -h, --help         print this
 
 Environment:
-  LOG_LEVEL                  verbose, debug, error (default) or silent
+  LOG_LEVEL                  verbose, debug, error (default) or silent. In the background, standard
+                             output and error are closed unless it is set, and not to silent
   WG_PROCESS_FOREGROUND=1    as --foreground
   WG_TUN_FD, WG_UAPI_FD      an open TUN device, a listening socket: used instead of making them
   TYPETUN_AEAD               primitives, evp or noble: the cipher's back end
@@ -21,31 +26,88 @@ Signals:
   SIGUSR2                    log the device's state and its drop counters, whatever LOG_LEVEL says
 `;
 
+export const NO_NAME = 'expected one interface name. See typetun --help';
+
 const NAME = /^[a-zA-Z0-9_=+.-]{1,15}$/;
 
 export function isInterfaceName(name: string): boolean {
   return NAME.test(name) && name !== '.' && name !== '..';
 }
 
+export function invalidName(name: string): string {
+  return `${JSON.stringify(name.slice(0, 64))} is not an interface name: 1 to 15 of a-z A-Z 0-9 _ = + . -`;
+}
+
 /** What keeps this machine from running a device at all, or undefined. */
-export function unsupported(platform: string, arch: string, isGlibc: boolean): string | undefined {
+export function unsupported(platform: string, arch: string, musl: boolean): string | undefined {
   if (platform !== 'linux') return `typetun runs on Linux, this is ${platform}`;
   if (arch !== 'x64' && arch !== 'arm64') return `typetun runs on x64 and arm64 processors, this is ${arch}`;
-  if (!isGlibc) return 'typetun needs a Node.js that was built for glibc, not for musl';
+  if (musl) return 'typetun needs a Node.js that was built for glibc, this one was built for musl';
   return undefined;
 }
 
-/** Why a device could not be made, by the error's code. */
-export function startFailure(name: string, code: string, message: string): string {
-  switch (code) {
-    case 'EPERM':
-    case 'EACCES':
-      return `no permission to make ${name}: run as root, or with CAP_NET_ADMIN and access to /dev/net/tun`;
-    case 'ENOENT':
-      return 'there is no /dev/net/tun: load the tun module ("modprobe tun"), or pass the device into the container';
-    case 'EBUSY':
-      return `the interface name ${name} is taken: choose another, or end the process that holds it`;
-    default:
-      return message;
+/** Whether this Node.js was built for musl. The report, which knows, is slow: most systems need not ask it. */
+export function isMusl(): boolean {
+  if (!existsSync('/lib') || !readdirSync('/lib').some((name) => name.startsWith('ld-musl-'))) return false;
+  const report = process.report?.getReport() as { header?: { glibcVersionRuntime?: string } } | undefined;
+  return report?.header?.glibcVersionRuntime === undefined;
+}
+
+/** What the system says, seen after a failure to tell its causes apart. */
+export interface SystemProbe {
+  /** The errno's name when /dev/net/tun cannot be opened. */
+  readonly tunError?: string;
+  /** An interface has the name. */
+  readonly nameExists: boolean;
+  /** `WG_TUN_FD` was given. */
+  readonly tunFdGiven: boolean;
+}
+
+export function probeSystem(name: string): SystemProbe {
+  const known = {
+    nameExists: existsSync(`/sys/class/net/${name}`),
+    tunFdGiven: (process.env['WG_TUN_FD'] ?? '') !== '',
+  };
+  try {
+    closeSync(openSync('/dev/net/tun', 'r+'));
+    return known;
+  } catch (error) {
+    return { ...known, tunError: (error as NodeJS.ErrnoException).code ?? 'EIO' };
   }
+}
+
+/** Why the daemon could not be started. */
+export function startFailure(name: string, error: unknown, probe: SystemProbe): string {
+  const { code, message, name: kind, path, syscall } = error as NodeJS.ErrnoException & { path?: string };
+  if (kind === 'UapiError') return socketFailure(code, path ?? '', message);
+  if (kind === 'EngineError') return tunFailure(name, code ?? '', message, probe);
+  if (kind === 'Error' && (path?.startsWith(UAPI_DIRECTORY) || syscall === 'listen')) {
+    return `cannot make the socket in ${UAPI_DIRECTORY} (${code}): run as root`;
+  }
+  return message;
+}
+
+function socketFailure(code: string | undefined, path: string, message: string): string {
+  if (code === 'ERR_SOCKET_IN_USE') {
+    return `${path} is in use by a running daemon: end it, or choose another interface name`;
+  }
+  return code === 'ERR_SOCKET_PATH' ? `${path} is in the way, and is not a socket: remove it` : message;
+}
+
+function tunFailure(name: string, code: string, message: string, probe: SystemProbe): string {
+  if (code.startsWith('ERR_')) return message;
+  if (probe.tunFdGiven) return `WG_TUN_FD is not an open TUN device without packet information (${message})`;
+  if (probe.tunError === 'ENOENT' || probe.tunError === 'ENXIO' || probe.tunError === 'ENODEV') {
+    return 'there is no /dev/net/tun: load the tun module ("modprobe tun"), or pass the device into the container';
+  }
+  if (probe.tunError !== undefined) {
+    return `/dev/net/tun cannot be opened (${probe.tunError}): run as root, or allow the device for this container`;
+  }
+  if (code === 'EPERM') {
+    return `no permission to make ${name}: run as root, or with CAP_NET_ADMIN ("--cap-add NET_ADMIN" for a container)`;
+  }
+  if (code === 'EBUSY' || (code === 'EINVAL' && probe.nameExists)) {
+    return `the interface name ${name} is taken: choose another, or remove it ("ip link delete ${name}")`;
+  }
+  return `cannot make ${name}: ${message}`;
 }

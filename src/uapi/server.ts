@@ -17,11 +17,11 @@ import {
   type UapiTarget,
 } from './connection.js';
 import type { ScopeName } from './format.js';
+import { socketPath, UAPI_DIRECTORY } from './paths.js';
 import type { ResolveScope } from './values.js';
 
 export type { UapiLimits, UapiTarget } from './connection.js';
 
-export const UAPI_DIRECTORY = '/var/run/wireguard';
 /** A fallback beside fs.watch, which may run out of watches. */
 const LOOK_INTERVAL_MS = 5_000;
 /** Stale sockets that reappear more often than this are somebody else's war. */
@@ -78,10 +78,6 @@ export async function listenUapi(options: UapiServerOptions): Promise<UapiServer
 export async function checkSocketFree(name: string, directory: string = UAPI_DIRECTORY): Promise<void> {
   const path = socketPath(name, directory);
   if (inodeOf(path) !== undefined) await checkStale(path);
-}
-
-export function socketPath(name: string, directory: string = UAPI_DIRECTORY): string {
-  return join(directory, `${name}.sock`);
 }
 
 class UapiListener implements UapiServer {

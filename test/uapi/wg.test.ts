@@ -6,7 +6,8 @@ import { tmpdir } from 'node:os';
 import { join } from 'node:path';
 import { type TestContext, test } from 'node:test';
 import { promisify } from 'node:util';
-import { listenUapi, UAPI_DIRECTORY } from '../../src/uapi/server.js';
+import { UAPI_DIRECTORY } from '../../src/uapi/paths.js';
+import { listenUapi } from '../../src/uapi/server.js';
 import { MemoryDevice } from './memory-device.js';
 
 const run = promisify(execFile);
