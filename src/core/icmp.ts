@@ -11,9 +11,11 @@ const IPV4_MAX_SIZE = 576;
 const ICMP = 1;
 const ICMPV6 = 58;
 const TTL = 64;
-/** Hop-by-hop, routing, fragment, destination options: headers in front of the payload. */
-const EXTENSIONS: readonly number[] = [0, 43, 44, 60];
+/** Hop-by-hop, routing, fragment, authentication, destination options: headers in front of the payload. */
+const EXTENSIONS: readonly number[] = [0, 43, 44, 51, 60];
 const FRAGMENT = 44;
+/** Its length alone counts in words of 32 bits, less two (RFC 4302, section 2.2). */
+const AUTHENTICATION = 51;
 /** ICMP's own errors: unreachable, quench, redirect, time exceeded, parameter problem. */
 const ICMP_ERRORS: readonly number[] = [3, 4, 5, 11, 12];
 
@@ -65,7 +67,8 @@ function unreachable6(out: Uint8Array, at: number, packet: Uint8Array, offset: n
   while (EXTENSIONS.includes(next)) {
     if (payload + 8 > offset + length) return 0;
     if (next === FRAGMENT && ((packet[payload + 2]! << 8) | (packet[payload + 3]! & 0xf8)) !== 0) return 0;
-    const size = next === FRAGMENT ? 8 : 8 * (packet[payload + 1]! + 1);
+    const units = packet[payload + 1]!;
+    const size = next === FRAGMENT ? 8 : next === AUTHENTICATION ? 4 * (units + 2) : 8 * (units + 1);
     next = packet[payload]!;
     payload += size;
   }
