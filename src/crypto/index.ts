@@ -14,8 +14,9 @@ import { createEvp } from './evp.js';
 import { hashes } from './hashes.js';
 import { NativeKeys } from './keys.js';
 import { createNobleSuite } from './noble.js';
-import { createDirectX25519, createX25519, findOpenSsl, type OpenSsl } from './openssl.js';
+import { findOpenSsl, type OpenSsl } from './openssl.js';
 import { createPrimitives } from './primitives.js';
+import { createDirectX25519, createX25519 } from './x25519.js';
 
 const BACKENDS = ['primitives', 'evp', 'noble'] as const;
 export type Backend = (typeof BACKENDS)[number];

@@ -7,9 +7,9 @@
  * lengths in one piece where it can: the lengths are written where the tag goes, or came from.
  * A native call costs as much as ChaCha20 over some 100 bytes, so the fewest calls win.
  */
-import { HEADROOM, type PacketBatch } from '../core/batch.js';
+import { type BatchCipher, HEADROOM } from '../core/batch.js';
 import { NO_KEY } from '../core/suite.js';
-import { addressOf, allocate, type Library } from '../linux/ffi.js';
+import { addressOf, allocate, type Library, type Native } from '../linux/ffi.js';
 import { type Aead, checkRoom, ONE_SHOT_ROOM, TAG_SIZE } from './aead.js';
 import type { NativeKeys } from './keys.js';
 
@@ -46,41 +46,67 @@ const CONTEXT_ROOM = 1024;
 const MESSAGE: number = CONTEXT + CONTEXT_ROOM + ONE_SHOT_ROOM;
 const SCRATCH_SIZE: number = MESSAGE + ONE_SHOT_ROOM + 4 * BLOCK;
 
+/** The native functions, and their memory. */
+interface Kit {
+  readonly chacha20: Native;
+  readonly polyInit: Native;
+  readonly polyUpdate: Native;
+  readonly polyFinal: Native;
+  readonly bytes: Uint8Array;
+  readonly scratch: DataView;
+  /** Block number, then the nonce as three words, of which the first stays zero. */
+  readonly counter: Uint32Array;
+  /** Address of the scratch. */
+  readonly at: number;
+}
+
+function bind(library: Library): Kit {
+  if (library.func('Poly1305_ctx_size', 'size', [])() > CONTEXT_ROOM) throw new Error('Poly1305 context too large');
+  const bytes = allocate(SCRATCH_SIZE);
+  return {
+    chacha20: library.func('ChaCha20_ctr32', 'void', ['pointer', 'pointer', 'size', 'pointer', 'pointer']),
+    polyInit: library.func('Poly1305_Init', 'void', ['pointer', 'pointer']),
+    polyUpdate: library.func('Poly1305_Update', 'void', ['pointer', 'pointer', 'size']),
+    polyFinal: library.func('Poly1305_Final', 'void', ['pointer', 'pointer']),
+    bytes,
+    scratch: new DataView(bytes.buffer),
+    counter: new Uint32Array(bytes.buffer, COUNTER, 4),
+    at: addressOf(bytes),
+  };
+}
+
 /**
  * @param library one that {@link hasPrimitives}
  * @param arena the memory that all batches are in
  */
 export function createPrimitives(library: Library, arena: Uint8Array, keys: NativeKeys): Aead {
-  const chacha20 = library.func('ChaCha20_ctr32', 'void', ['pointer', 'pointer', 'size', 'pointer', 'pointer']);
-  const polyInit = library.func('Poly1305_Init', 'void', ['pointer', 'pointer']);
-  const polyUpdate = library.func('Poly1305_Update', 'void', ['pointer', 'pointer', 'size']);
-  const polyFinal = library.func('Poly1305_Final', 'void', ['pointer', 'pointer']);
-  if (library.func('Poly1305_ctx_size', 'size', [])() > CONTEXT_ROOM) throw new Error('Poly1305 context too large');
+  const kit = bind(library);
+  const wipe = (): void => void kit.bytes.fill(0);
+  return {
+    cipher: { seal: createSealer(kit, arena, keys), open: createOpener(kit, arena, keys) },
+    ...createOneShot(kit),
+    forget: wipe,
+    close: wipe,
+  };
+}
 
+function writeLengths(to: DataView, place: number, ad: number, length: number): void {
+  to.setUint32(place, ad, true);
+  to.setUint32(place + 4, 0, true);
+  to.setUint32(place + 8, length, true);
+  to.setUint32(place + 12, 0, true);
+}
+
+function zeroBlocks(to: DataView, place: number, end: number): void {
+  for (let i = place; i < end; i += 8) to.setFloat64(i, 0, true);
+}
+
+function createSealer(kit: Kit, arena: Uint8Array, keys: NativeKeys): BatchCipher['seal'] {
+  const { chacha20, polyInit, polyUpdate, polyFinal, counter, at } = kit;
   const base = addressOf(arena);
   const view = new DataView(arena.buffer, arena.byteOffset, arena.byteLength);
-  const bytes = allocate(SCRATCH_SIZE);
-  const scratch = new DataView(bytes.buffer);
-  /** Block number, then the nonce as three words, of which the first stays zero. */
-  const counter = new Uint32Array(bytes.buffer, COUNTER, 4);
-  const at = addressOf(bytes);
   const counterAt = at + COUNTER;
-  const zerosAt = at + ZEROS;
-  const streamAt = at + KEYSTREAM;
-  const tailAt = at + TAIL;
-  const tagAt = at + TAG;
   const contextAt = at + CONTEXT;
-
-  function writeLengths(to: DataView, place: number, ad: number, length: number): void {
-    to.setUint32(place, ad, true);
-    to.setUint32(place + 4, 0, true);
-    to.setUint32(place + 8, length, true);
-    to.setUint32(place + 12, 0, true);
-  }
-
-  function zeroBlocks(to: DataView, place: number, end: number): void {
-    for (let i = place; i < end; i += 8) to.setFloat64(i, 0, true);
-  }
 
   /** Writes over up to TAILROOM bytes behind the payload; the tag comes last. */
   function sealRow(offset: number, length: number, key: number): void {
@@ -97,11 +123,33 @@ export function createPrimitives(library: Library, arena: Uint8Array, keys: Nati
     polyFinal(contextAt, base + offset + length);
   }
 
+  return (batch) => {
+    for (let row = 0; row < batch.count; row++) {
+      const slot = batch.key[row]!;
+      const length = batch.length[row]!;
+      if (slot === NO_KEY || length < 0) continue;
+      counter[2] = batch.counterLo[row]!;
+      counter[3] = batch.counterHi[row]!;
+      sealRow(batch.offset[row]!, length, keys.address(slot));
+    }
+  };
+}
+
+/** The part of a back end that authenticates a received row. */
+function createAuthenticator(kit: Kit, arena: Uint8Array): (offset: number, length: number) => void {
+  const { polyInit, polyUpdate, polyFinal, scratch, at } = kit;
+  const base = addressOf(arena);
+  const view = new DataView(arena.buffer, arena.byteOffset, arena.byteLength);
+  const contextAt = at + CONTEXT;
+  const streamAt = at + KEYSTREAM;
+  const tailAt = at + TAIL;
+  const tagAt = at + TAG;
+
   /**
    * Poly1305, under the key at the head of the keystream, over the ciphertext at `offset`. The tag
    * behind it may be written over by the lengths meanwhile: the caller holds it and puts it back.
    */
-  function authenticate(offset: number, length: number): void {
+  return (offset, length) => {
     polyInit(contextAt, streamAt);
     const rest = length & (BLOCK - 1);
     if (rest === 0) {
@@ -114,7 +162,17 @@ export function createPrimitives(library: Library, arena: Uint8Array, keys: Nati
       polyUpdate(contextAt, tailAt + rest, 2 * BLOCK - rest);
     }
     polyFinal(contextAt, tagAt);
-  }
+  };
+}
+
+function createOpener(kit: Kit, arena: Uint8Array, keys: NativeKeys): BatchCipher['open'] {
+  const { chacha20, bytes, scratch, counter, at } = kit;
+  const base = addressOf(arena);
+  const view = new DataView(arena.buffer, arena.byteOffset, arena.byteLength);
+  const authenticate = createAuthenticator(kit, arena);
+  const counterAt = at + COUNTER;
+  const zerosAt = at + ZEROS;
+  const streamAt = at + KEYSTREAM;
 
   function xorKeystream(offset: number, length: number): void {
     const from = KEYSTREAM + CHACHA_BLOCK;
@@ -154,42 +212,43 @@ export function createPrimitives(library: Library, arena: Uint8Array, keys: Nati
     return 1;
   }
 
-  function nonce(lo: number, hi: number): void {
+  return (batch) => {
+    for (let row = 0; row < batch.count; row++) {
+      const slot = batch.key[row]!;
+      const length = batch.length[row]!;
+      if (slot === NO_KEY || length < 0) continue;
+      counter[2] = batch.counterLo[row]!;
+      counter[3] = batch.counterHi[row]!;
+      batch.verdict[row] = openRow(batch.offset[row]!, length, keys.address(slot));
+    }
+  };
+}
+
+/** One message with associated data, in the scratch, which is wiped after each. */
+function createOneShot(kit: Kit): Pick<Aead, 'seal' | 'open'> {
+  const { chacha20, polyInit, polyUpdate, polyFinal, bytes, scratch, counter, at } = kit;
+  const counterAt = at + COUNTER;
+  const streamAt = at + KEYSTREAM;
+
+  function begin(key: Uint8Array, lo: number, hi: number, message: Uint8Array): void {
+    bytes.set(key, KEY);
+    bytes.set(message, MESSAGE);
+    counter[0] = 0;
     counter[2] = lo;
     counter[3] = hi;
   }
 
-  const seal = (batch: PacketBatch): void => {
-    for (let row = 0; row < batch.count; row++) {
-      const slot = batch.key[row]!;
-      const length = batch.length[row]!;
-      if (slot === NO_KEY || length < 0) continue;
-      nonce(batch.counterLo[row]!, batch.counterHi[row]!);
-      sealRow(batch.offset[row]!, length, keys.address(slot));
-    }
-  };
-
-  const open = (batch: PacketBatch): void => {
-    for (let row = 0; row < batch.count; row++) {
-      const slot = batch.key[row]!;
-      const length = batch.length[row]!;
-      if (slot === NO_KEY || length < 0) continue;
-      nonce(batch.counterLo[row]!, batch.counterHi[row]!);
-      batch.verdict[row] = openRow(batch.offset[row]!, length, keys.address(slot));
-    }
-  };
-
   /** The tag over a message and its data in the scratch, both followed by zeros, into the scratch. */
   function authenticateMessage(keyAt: number, length: number, ad: Uint8Array): void {
-    polyInit(contextAt, keyAt);
+    polyInit(at + CONTEXT, keyAt);
     const paddedAd = (ad.length + BLOCK - 1) & -BLOCK;
     const padded = (length + BLOCK - 1) & -BLOCK;
     // The Poly1305 key has been taken in; the data may go where it was.
     bytes.fill(0, MESSAGE - paddedAd, MESSAGE);
     bytes.set(ad, MESSAGE - paddedAd);
     writeLengths(scratch, MESSAGE + padded, ad.length, length);
-    polyUpdate(contextAt, at + MESSAGE - paddedAd, paddedAd + padded + BLOCK);
-    polyFinal(contextAt, tagAt);
+    polyUpdate(at + CONTEXT, at + MESSAGE - paddedAd, paddedAd + padded + BLOCK);
+    polyFinal(at + CONTEXT, at + TAG);
   }
 
   function wipe(length: number): void {
@@ -198,13 +257,9 @@ export function createPrimitives(library: Library, arena: Uint8Array, keys: Nati
   }
 
   return {
-    cipher: { seal, open },
     seal(out, key, lo, hi, plaintext, ad) {
       checkRoom(plaintext.length, ad.length);
-      bytes.set(key, KEY);
-      bytes.set(plaintext, MESSAGE);
-      nonce(lo, hi);
-      counter[0] = 0;
+      begin(key, lo, hi, plaintext);
       const from = at + MESSAGE - CHACHA_BLOCK;
       chacha20(from, from, CHACHA_BLOCK + plaintext.length, at + KEY, counterAt);
       authenticateMessage(from, plaintext.length, ad);
@@ -219,11 +274,8 @@ export function createPrimitives(library: Library, arena: Uint8Array, keys: Nati
         out.fill(0);
         return false;
       }
-      bytes.set(key, KEY);
-      bytes.set(ciphertext.subarray(0, length), MESSAGE);
-      nonce(lo, hi);
-      counter[0] = 0;
-      chacha20(streamAt, zerosAt, CHACHA_BLOCK, at + KEY, counterAt);
+      begin(key, lo, hi, ciphertext.subarray(0, length));
+      chacha20(streamAt, at + ZEROS, CHACHA_BLOCK, at + KEY, counterAt);
       authenticateMessage(streamAt, length, ad);
       let unlike = 0;
       for (let i = 0; i < TAG_SIZE; i++) unlike |= bytes[TAG + i]! ^ ciphertext[length + i]!;
@@ -235,7 +287,5 @@ export function createPrimitives(library: Library, arena: Uint8Array, keys: Nati
       wipe(length);
       return unlike === 0;
     },
-    forget: () => bytes.fill(0),
-    close: () => bytes.fill(0),
   };
 }
