@@ -7,7 +7,7 @@
 const MS = 1000;
 export const REKEY_AFTER_TIME_MS: number = 120 * MS;
 export const REJECT_AFTER_TIME_MS: number = 180 * MS;
-export const REKEY_ATTEMPT_TIME_MS: number = 90 * MS;
+const REKEY_ATTEMPT_TIME_MS = 90 * MS;
 export const REKEY_TIMEOUT_MS: number = 5 * MS;
 export const KEEPALIVE_TIMEOUT_MS: number = 10 * MS;
 /** 2^60, as its upper 32 bits; the lower are zero. */

@@ -6,7 +6,7 @@ const BITS = 8192;
 const WORD_BITS = 32;
 const WORDS = BITS / WORD_BITS;
 /** RFC 6479 spends one word; the kernel's words have 64 bits, and so do its 8,128 usable ones. */
-export const WINDOW_SIZE: number = BITS - 64;
+const WINDOW_SIZE = BITS - 64;
 
 export class ReplayWindow {
   readonly #bitmap: Int32Array = new Int32Array(WORDS);
