@@ -107,6 +107,7 @@ for (const who of all) for (let i = 0; i < 100; i++) packets(who, i % 3 === 0 ? 
 const parts = all.map((who) => handshakeParts(who));
 for (let round = 0; round < ROUNDS; round++) {
   for (const [i, who] of all.entries()) {
+    packets(who, LENGTHS[0]!);
     for (const length of LENGTHS) {
       const { seal, open } = packets(who, length);
       note(`${who.name} seal ${length}`, seal);

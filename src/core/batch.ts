@@ -73,7 +73,7 @@ export class PacketBatch {
  * Runs the cipher over a batch: for each row with a key and a length other than `GONE`.
  *
  * seal: `length` bytes at `offset` are replaced by the ciphertext, the 16-byte tag follows it. May
- *   overwrite the {@link HEADROOM} in front. open: `length` bytes of ciphertext at `offset`, followed
+ *   overwrite the {@link HEADROOM} in front and the {@link TAILROOM} behind. open: `length` bytes of ciphertext at `offset`, followed
  *   by the tag, are replaced by the cleartext if, and only if, the tag fits; `verdict` says so. Must
  *   leave everything outside the row as it is.
  * Nonce: four zero bytes, then the 64-bit counter, little-endian. No associated data.
