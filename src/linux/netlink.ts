@@ -44,6 +44,9 @@ const RTA_DST = 1;
 const RTA_SRC = 2;
 const RTA_OIF = 4;
 const RTA_MARK = 16;
+const RTN_LOCAL = 2;
+/** Of {@link RouteQuery.interfaceTo}: the destination is an address of this very system. */
+export const LOCAL_ROUTE = -1;
 /** nlmsghdr and rtmsg. */
 const NL_HEADER = 16;
 const ROUTE_HEADER = 28;
@@ -106,7 +109,7 @@ export class RouteQuery {
 
   /**
    * @param bytes holds the destination and source addresses, at the offsets given
-   * @returns the interface's index, or 0 when there is no such route
+   * @returns the interface's index, 0 when there is no such route, or {@link LOCAL_ROUTE}
    */
   interfaceTo(family: 4 | 6, bytes: Uint8Array, destination: number, source: number, mark: number): number {
     const size = family === 4 ? 4 : 16;
@@ -134,7 +137,8 @@ export class RouteQuery {
       if (got < NL_HEADER) return 0;
       // An answer that an earlier question did not wait for.
       if (view.getUint32(8, true) !== this.#sequence) continue;
-      return got < ROUTE_HEADER || view.getUint16(4, true) !== RTM_NEWROUTE ? 0 : this.#outputInterface(got);
+      if (got < ROUTE_HEADER || view.getUint16(4, true) !== RTM_NEWROUTE) return 0;
+      return view.getUint8(NL_HEADER + 7) === RTN_LOCAL ? LOCAL_ROUTE : this.#outputInterface(got);
     }
   }
 
@@ -145,7 +149,7 @@ export class RouteQuery {
   #attribute(at: number, type: number, bytes: Uint8Array, from: number, size: number): number {
     this.#view.setUint16(at, 4 + size, true);
     this.#view.setUint16(at + 2, type, true);
-    this.#buffer.set(bytes.subarray(from, from + size), at + 4);
+    for (let k = 0; k < size; k++) this.#buffer[at + 4 + k] = bytes[from + k]!;
     return at + 4 + size;
   }
 

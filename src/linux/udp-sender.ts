@@ -6,7 +6,7 @@
 import { Errno } from './errno.js';
 import { addressOf, allocate, errno } from './ffi.js';
 import { AF_INET, AF_INET6, putPointer, sendmsg } from './libc.js';
-import type { RouteQuery } from './netlink.js';
+import { LOCAL_ROUTE, type RouteQuery } from './netlink.js';
 import { POLLOUT, Poller } from './poll.js';
 import type { UdpSocket } from './udp.js';
 
@@ -250,7 +250,8 @@ export class UdpSender {
     const index =
       (bytes[row + 40]! | (bytes[row + 41]! << 8) | (bytes[row + 42]! << 16) | (bytes[row + 43]! << 24)) >>> 0;
     const leaves = this.#routes.interfaceTo(family, bytes, row + 4, row + 24, this.fwmark);
-    if (leaves === index) bytes[row + 1]! &= ~SUPPRESSED;
+    // What came from this very system arrived at the address's interface, and leaves by lo.
+    if (leaves === index || leaves === LOCAL_ROUTE) bytes[row + 1]! &= ~SUPPRESSED;
     else bytes[row + 1]! |= SUPPRESSED;
     for (let k = 0; k < 4; k++) bytes[at + k] = this.generation >>> (8 * k);
   }

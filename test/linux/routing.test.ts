@@ -9,7 +9,7 @@
 import assert from 'node:assert/strict';
 import { after, before, describe, it } from 'node:test';
 import { ChangeMonitor, ROUTING_GROUPS } from '../../src/linux/netlink.js';
-import { Poller, POLLIN } from '../../src/linux/poll.js';
+import { POLLIN, Poller } from '../../src/linux/poll.js';
 import { addressBytes, Side } from './side.js';
 import { Cable, NO_NETNS, until } from './world.js';
 
@@ -23,7 +23,11 @@ const FAMILIES = [
 /** An address as endpoint rows spell it. */
 const full = (address: string): string => {
   const bytes = addressBytes(address);
-  return bytes.length === 4 ? address : Buffer.from(bytes).toString('hex').replace(/(.{4})(?=.)/g, '$1:');
+  return bytes.length === 4
+    ? address
+    : Buffer.from(bytes)
+        .toString('hex')
+        .replace(/(.{4})(?=.)/g, '$1:');
 };
 
 for (const { name, f, net, net2, far, bits, host } of FAMILIES) {
@@ -71,9 +75,15 @@ for (const { name, f, net, net2, far, bits, host } of FAMILIES) {
 
     it('answers from each address it was written to', () => {
       const rows = [3, 2, 3].map((last) => hear(`${net}${last}`));
-      assert.deepEqual(rows.map(answer), [3, 2, 3].map((last) => full(`${net}${last}`)));
+      assert.deepEqual(
+        rows.map(answer),
+        [3, 2, 3].map((last) => full(`${net}${last}`)),
+      );
       // Again, with nothing to check any more.
-      assert.deepEqual(rows.map(answer), [3, 2, 3].map((last) => full(`${net}${last}`)));
+      assert.deepEqual(
+        rows.map(answer),
+        [3, 2, 3].map((last) => full(`${net}${last}`)),
+      );
     });
 
     it('falls over in the same instant when the address is removed, noticed or not', () => {
@@ -99,13 +109,18 @@ for (const { name, f, net, net2, far, bits, host } of FAMILIES) {
       b.send(Array.from({ length: 20 }, () => ({ bytes: BYTES, endpoint: row })));
       assert.equal(a.take(20).length, 20);
       assert.deepEqual(a.messages, [1]);
-      assert.ok(b.sockets.every(({ gso }) => gso), 'GSO was not to blame');
+      assert.ok(
+        b.sockets.every(({ gso }) => gso),
+        'GSO was not to blame',
+      );
       cable.b.run(`ip addr add ${net}3/${bits} dev v0 ${f === 6 ? 'nodad' : ''}`);
       noticeChanges();
     });
 
     it('answers from an address of another interface', () => {
-      cable.b.run(`ip link add d0 type dummy; ip link set d0 up; ip addr add ${far}/${bits} dev d0 ${f === 6 ? 'nodad' : ''}`);
+      cable.b.run(
+        `ip link add d0 type veth peer name d1; ip link set d1 up; ip link set d0 up; ip addr add ${far}/${bits} dev d0 ${f === 6 ? 'nodad' : ''}`,
+      );
       cable.a.run(`ip -${f} route add ${far}/${host} via ${net}2`);
       noticeChanges();
       const row = hear(far);
@@ -115,7 +130,10 @@ for (const { name, f, net, net2, far, bits, host } of FAMILIES) {
 
     it('lets go when a better route leaves elsewhere, and takes it up again', () => {
       cable.a.run(`ip link add w0 type veth peer name w0 netns ${cable.b.pid}`);
-      for (const [side, number] of [[cable.a, 1], [cable.b, 2]] as const) {
+      for (const [side, number] of [
+        [cable.a, 1],
+        [cable.b, 2],
+      ] as const) {
         side.run(`echo 0 > /proc/sys/net/ipv4/conf/all/rp_filter; echo 0 > /proc/sys/net/ipv4/conf/w0/rp_filter
           ip addr add ${net2}${number}/${bits} dev w0 ${f === 6 ? 'nodad' : ''}; ip link set w0 up`);
       }
@@ -198,7 +216,9 @@ describe('ChangeMonitor', { skip: NO_NETNS }, () => {
   it('takes an overflow for a change', () => {
     const cable = new Cable();
     const monitor = cable.a.enter(() => new ChangeMonitor(ROUTING_GROUPS));
-    cable.a.run('for i in $(seq 3000); do echo "addr add 10.$((i / 250 + 100)).$((i % 250)).1/32 dev v0"; done | ip -batch -');
+    cable.a.run(
+      'for i in $(seq 3000); do echo "addr add 10.$((i / 250 + 100)).$((i % 250)).1/32 dev v0"; done | ip -batch -',
+    );
     let rounds = 0;
     while (monitor.drain()) assert.ok(++rounds < 1000);
     assert.ok(rounds > 0);

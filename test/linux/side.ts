@@ -3,7 +3,7 @@ import { PacketBatch } from '../../src/core/batch.js';
 import { ENDPOINT_SIZE, EndpointTable } from '../../src/core/endpoint.js';
 import { allocate } from '../../src/linux/ffi.js';
 import { RouteQuery } from '../../src/linux/netlink.js';
-import { Poller, POLLIN } from '../../src/linux/poll.js';
+import { POLLIN, Poller } from '../../src/linux/poll.js';
 import { bindBoth, type UdpSocket } from '../../src/linux/udp.js';
 import { UdpReceiver } from '../../src/linux/udp-receiver.js';
 import { UdpSender } from '../../src/linux/udp-sender.js';
@@ -37,7 +37,9 @@ export interface Datagram {
 
 function addressText(bytes: Uint8Array): string {
   if (bytes.length === 4) return bytes.join('.');
-  return Buffer.from(bytes).toString('hex').replace(/(.{4})(?=.)/g, '$1:');
+  return Buffer.from(bytes)
+    .toString('hex')
+    .replace(/(.{4})(?=.)/g, '$1:');
 }
 
 /** `10.9.0.1`, or an IPv6 address in full or with one `::`. */

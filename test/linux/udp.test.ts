@@ -45,7 +45,10 @@ describe('bindBoth', { skip: NO_NETNS }, () => {
 
   it('gives both families one port', () => {
     const sockets = netns.enter(() => bindBoth(0, 0, ON));
-    assert.deepEqual(sockets.map(({ family }) => family), [4, 6]);
+    assert.deepEqual(
+      sockets.map(({ family }) => family),
+      [4, 6],
+    );
     assert.equal(sockets[0]!.port, sockets[1]!.port);
     assert.ok(sockets[0]!.port > 0);
     for (const each of sockets) each.close();
@@ -122,7 +125,10 @@ for (const { name, family, a, b, largest } of FAMILIES) {
     });
 
     it('carries every length at the limits, with and without GRO', () => {
-      for (const [side, endpoint] of [[right, to], [plain, toPlain]] as const) {
+      for (const [side, endpoint] of [
+        [right, to],
+        [plain, toPlain],
+      ] as const) {
         for (const length of [0, 1, 15, 16, 1451, 1452, 1472, 1473, 9000, largest - 1, largest]) {
           const [bytes] = payloads(length);
           left.send([{ bytes: bytes!, endpoint }]);
@@ -145,13 +151,20 @@ for (const { name, family, a, b, largest } of FAMILIES) {
     });
 
     it('sends a run as one message, its tail shorter, and splits it on arrival', () => {
-      for (const lengths of [[1200, 1200], [1200, 1200, 1200, 1], [...Array<number>(44).fill(1400), 700]]) {
+      for (const lengths of [
+        [1200, 1200],
+        [1200, 1200, 1200, 1],
+        [...Array<number>(44).fill(1400), 700],
+      ]) {
         const sent = payloads(...lengths);
         left.send(sent.map((bytes) => ({ bytes, endpoint: to, tos: 2 })));
         const got = right.take(lengths.length);
         assert.deepEqual(right.messages, [1], 'one message carried the run');
         assert.ok(Buffer.concat(got.map(({ bytes }) => bytes)).equals(Buffer.concat(sent)));
-        assert.deepEqual(got.map(({ bytes }) => bytes.length), lengths);
+        assert.deepEqual(
+          got.map(({ bytes }) => bytes.length),
+          lengths,
+        );
         for (const each of got) {
           // PKTINFO and TOS are there beside the segment size.
           assert.deepEqual([each.flags, each.source, each.from, each.tos], [1, b, a, 2]);
@@ -164,7 +177,10 @@ for (const { name, family, a, b, largest } of FAMILIES) {
         const sent = payloads(...lengths);
         left.send(sent.map((bytes) => ({ bytes, endpoint: to })));
         const got = right.take(lengths.length);
-        assert.deepEqual(got.map(({ bytes }) => bytes.length), lengths);
+        assert.deepEqual(
+          got.map(({ bytes }) => bytes.length),
+          lengths,
+        );
         assert.ok(Buffer.concat(got.map(({ bytes }) => bytes)).equals(Buffer.concat(sent)));
       }
       assert.ok(left.sockets.every(({ gso }) => gso));
@@ -180,7 +196,10 @@ for (const { name, family, a, b, largest } of FAMILIES) {
           tos: [0, 0, 0, 1, 2, 3, 0x88][randomInt(7)]!,
         }));
         left.send(sent);
-        for (const [side, endpoint] of [[right, to], [plain, toPlain]] as const) {
+        for (const [side, endpoint] of [
+          [right, to],
+          [plain, toPlain],
+        ] as const) {
           const expected = sent.filter((each) => each.endpoint === endpoint);
           const describeEach = (each: { bytes: Uint8Array; tos: number }): string =>
             `${each.tos} ${Buffer.from(each.bytes).toString('base64')}`;
@@ -292,7 +311,10 @@ describe('UDP over a path narrower than the segments', { skip: NO_NETNS }, () =>
     left.send(sent.map((bytes) => ({ bytes, endpoint })));
     const got = right.take(4);
     assert.ok(Buffer.concat(got.map(({ bytes }) => bytes)).equals(Buffer.concat(sent)));
-    assert.deepEqual(got.map(({ bytes }) => bytes.length), [1400, 1400, 1400, 30]);
+    assert.deepEqual(
+      got.map(({ bytes }) => bytes.length),
+      [1400, 1400, 1400, 30],
+    );
     assert.ok(left.sockets[0]!.gso);
     const narrow = payloads(500, 500, 500);
     left.send(narrow.map((bytes) => ({ bytes, endpoint })));

@@ -52,7 +52,10 @@ export class Netns {
 
   /** Runs a shell command there. @returns its output */
   run(command: string): string {
-    return execFileSync('nsenter', [`--net=${this.path}`, 'sh', '-e', '-c', command], { encoding: 'utf8', stdio: 'pipe' });
+    return execFileSync('nsenter', [`--net=${this.path}`, 'sh', '-e', '-c', command], {
+      encoding: 'utf8',
+      stdio: 'pipe',
+    });
   }
 
   /** Runs code of this thread there. */
