@@ -12,7 +12,7 @@ import { bootTimeMs } from '../linux/clock.js';
 import { Errno } from '../linux/errno.js';
 import { addressOf } from '../linux/ffi.js';
 import { ChangeMonitor, ROUTING_GROUPS, RouteQuery } from '../linux/netlink.js';
-import { EventFd, POLLERR, POLLHUP, POLLIN, Poller } from '../linux/poll.js';
+import { EventFd, POLLERR, POLLHUP, POLLIN, POLLOUT, Poller } from '../linux/poll.js';
 import { TunDevice, VNET_HEADER_SIZE } from '../linux/tun.js';
 import type { UdpSocket } from '../linux/udp.js';
 import { UdpReceiver } from '../linux/udp-receiver.js';
@@ -103,7 +103,9 @@ export class DataPlane {
         this.#routes.drain();
         this.#sender.generation = (this.#sender.generation + 1) >>> 0 || 1;
       }
-      const link = this.#poller.got(LINK) !== 0 || (this.#poller.got(TUN) & (POLLERR | POLLHUP)) !== 0;
+      // Looking at the device sets its place anew: what was got is read first.
+      const tun = this.#poller.got(TUN);
+      const link = this.#poller.got(LINK) !== 0 || (tun & (POLLERR | POLLHUP | POLLOUT)) !== 0;
       if (link || this.#watcher.intervalMs !== Number.POSITIVE_INFINITY) this.#look();
       if (!this.#up) continue;
       for (const [i, socket] of this.#sockets.all.entries()) {
@@ -111,7 +113,7 @@ export class DataPlane {
       }
       this.#handshakesWaiting = this.device.processHandshakes(HANDSHAKES_A_TURN, now);
       this.#flush(now);
-      if ((this.#poller.got(TUN) & POLLIN) !== 0) this.#readTun(now);
+      if ((tun & POLLIN) !== 0) this.#readTun(now);
       if (now >= this.device.nextTimeout()) this.device.handleTimeout(now);
       this.#flush(now);
       this.#account();
@@ -182,7 +184,8 @@ export class DataPlane {
       this.#log('debug', `MTU updated: ${state.mtu}`);
     }
     if (state.up !== this.#up) this.#setUp(state.up);
-    this.#poller.set(TUN, this.#tun.fd, this.#up ? POLLIN : 0);
+    // While it is down, the descriptor becomes writable when it comes up.
+    this.#poller.set(TUN, this.#tun.fd, this.#up ? POLLIN : POLLOUT);
   }
 
   #setUp(up: boolean): void {
