@@ -8,8 +8,8 @@ import { fileURLToPath } from 'node:url';
 import { type Node, type SourceFile, SyntaxKind } from 'typescript/unstable/ast';
 import { type Source, withSources } from './sources.js';
 
-/** The promise of ARCHITECTURE.md: one sitting to read. */
-const CORE_BUDGET = 2600;
+/** One sitting to read: docs/adr/0011-core-budget.md. */
+const CORE_BUDGET = 2950;
 const LONG_FILE = 400;
 const LONG_FUNCTION = 70;
 

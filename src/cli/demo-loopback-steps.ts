@@ -48,7 +48,7 @@ async function until(what: string, condition: () => boolean): Promise<void> {
   }
 }
 
-export class LoopbackDemo {
+class LoopbackDemo {
   readonly a: LoopbackDevice = new LoopbackDevice();
   readonly b: LoopbackDevice = new LoopbackDevice();
 

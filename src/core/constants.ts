@@ -51,6 +51,8 @@ export const MAX_STAGED_PACKETS = 128;
 export const MAX_STAGED_CELLS = 16384;
 
 export const MAX_PEERS: number = 2 ** 20;
+/** Of both families together. */
+export const MAX_PREFIXES: number = 2 ** 22;
 /** Session objects kept for reuse. */
 export const MAX_POOLED_SESSIONS = 64;
 /** Events that nobody has fetched. */

@@ -4,18 +4,18 @@
 import { COOKIE_REFRESH_TIME_MS, COOKIE_USE_TIME_MS } from './constants.js';
 import { ENDPOINT_SIZE } from './endpoint.js';
 import {
+  COOKIE_NONCE_SIZE,
   COOKIE_REPLY_COOKIE,
   COOKIE_REPLY_NONCE,
   COOKIE_REPLY_RECEIVER,
   COOKIE_REPLY_SIZE,
-  COOKIE_NONCE_SIZE,
   COOKIE_SIZE,
+  equalBytes,
   KEY_SIZE,
   MAC_SIZE,
   MessageType,
-  TAG_SIZE,
-  equalBytes,
   readU32,
+  TAG_SIZE,
   writeU32,
 } from './messages.js';
 import { ascii } from './noise.js';

@@ -7,7 +7,7 @@
 import type { PacketBatch } from './batch.js';
 import type { DeviceChange, DropCounts, InterfaceStatus, PeerStatus } from './change.js';
 import { Configuration } from './configure.js';
-import { KEYS_WIPED_AFTER_MS, MAX_HANDSHAKE_RETRIES, MAX_PEERS } from './constants.js';
+import { KEYS_WIPED_AFTER_MS, MAX_HANDSHAKE_RETRIES, MAX_PEERS, MAX_PREFIXES } from './constants.js';
 import { Drop, type DropReason } from './drops.js';
 import type { EndpointTable } from './endpoint.js';
 import { Handshakes } from './handshakes.js';
@@ -162,11 +162,14 @@ export class Device {
 
   /**
    * Carries out a change that has the right form.
-   * @returns false, with nothing changed, when there would be too many peers
+   * @returns false, with nothing changed, when there would be too many peers or prefixes
    */
   configure(change: DeviceChange, now: number): boolean {
     const kept = change.replacePeers ? 0 : this.#state.peers.count;
     if (kept + (change.peers?.length ?? 0) > MAX_PEERS) return false;
+    let prefixes = this.#state.routes4.size + this.#state.routes6.size;
+    for (const peer of change.peers ?? []) prefixes += peer.allowedIps?.length ?? 0;
+    if (prefixes > MAX_PREFIXES) return false;
     this.#configuration.apply(change, now);
     return true;
   }

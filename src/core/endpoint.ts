@@ -17,8 +17,7 @@
  * rather than forgotten, so that the next datagram from the same place is not news.
  */
 export const ENDPOINT_SIZE = 48;
-export const ENDPOINT_HAS_SOURCE = 1;
-export const ENDPOINT_SOURCE_SUPPRESSED = 2;
+const ENDPOINT_SOURCE_SUPPRESSED = 2;
 
 /** An endpoint as people and the UAPI know it. */
 export interface Endpoint {

@@ -114,7 +114,12 @@ export class Inbound {
       this.#sessions.pend(session, Pending.staged);
     }
     const current = session.current;
-    if (current?.initiator && current.sendValid && !session.sentLastMinuteHandshake && now - current.birthMs >= LAST_MINUTE_MS) {
+    if (
+      current?.initiator &&
+      current.sendValid &&
+      !session.sentLastMinuteHandshake &&
+      now - current.birthMs >= LAST_MINUTE_MS
+    ) {
       session.sentLastMinuteHandshake = true;
       this.#sessions.queueInitiation(session, false, now);
     }

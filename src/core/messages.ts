@@ -16,7 +16,7 @@ export const INITIATION_SENDER = 4;
 export const INITIATION_EPHEMERAL = 8;
 export const INITIATION_STATIC: number = INITIATION_EPHEMERAL + KEY_SIZE;
 export const INITIATION_TIMESTAMP: number = INITIATION_STATIC + KEY_SIZE + TAG_SIZE;
-export const INITIATION_MACS: number = INITIATION_TIMESTAMP + TIMESTAMP_SIZE + TAG_SIZE;
+const INITIATION_MACS: number = INITIATION_TIMESTAMP + TIMESTAMP_SIZE + TAG_SIZE;
 export const INITIATION_SIZE: number = INITIATION_MACS + 2 * MAC_SIZE;
 
 /** Handshake response. */
@@ -24,7 +24,7 @@ export const RESPONSE_SENDER = 4;
 export const RESPONSE_RECEIVER = 8;
 export const RESPONSE_EPHEMERAL = 12;
 export const RESPONSE_EMPTY: number = RESPONSE_EPHEMERAL + KEY_SIZE;
-export const RESPONSE_MACS: number = RESPONSE_EMPTY + TAG_SIZE;
+const RESPONSE_MACS: number = RESPONSE_EMPTY + TAG_SIZE;
 export const RESPONSE_SIZE: number = RESPONSE_MACS + 2 * MAC_SIZE;
 
 /** Cookie reply. */

@@ -245,4 +245,3 @@ export class Outbound {
     this.#state.drops.count(reason);
   }
 }
-

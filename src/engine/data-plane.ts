@@ -24,7 +24,7 @@ import type { DeviceReport } from './handle.js';
 import type { WorkerSettings } from './protocol.js';
 import { Sockets } from './sockets.js';
 
-export const DEFAULT_MTU = 1420;
+const DEFAULT_MTU = 1420;
 
 // Places in the poller.
 const WAKE = 0;
@@ -75,7 +75,13 @@ export class DataPlane {
     this.device = new Device({ suite: this.crypto.suite, arena: this.#arena.bytes, wallTimeMs: Date.now });
     const endpointRows = Array.from(this.#arena.receiveSlots, () => this.device.endpoints.allocate());
     const { endpoints } = this.device;
-    this.#receiver = new UdpReceiver(this.#arena.bytes, this.#arena.receiveSlots, RECEIVE_SIZE, endpoints, endpointRows);
+    this.#receiver = new UdpReceiver(
+      this.#arena.bytes,
+      this.#arena.receiveSlots,
+      RECEIVE_SIZE,
+      endpoints,
+      endpointRows,
+    );
     this.#sender = new UdpSender(this.#arena.bytes, endpoints, this.#routeQuery);
     this.#wake = new EventFd(settings.wakeFd);
     this.#sockets = new Sockets({ gro: true, gso: true }, () => this.#watchSockets());
@@ -200,7 +206,10 @@ export class DataPlane {
     } else this.#sockets.close();
     this.#up = up;
     this.device.setUp(up);
-    this.#log('debug', `Interface state was ${up ? 'Down' : 'Up'}, requested ${up ? 'Up' : 'Down'}, now ${up ? 'Up' : 'Down'}`);
+    this.#log(
+      'debug',
+      `Interface state was ${up ? 'Down' : 'Up'}, requested ${up ? 'Up' : 'Down'}, now ${up ? 'Up' : 'Down'}`,
+    );
     if (up) this.#flush(bootTimeMs());
   }
 

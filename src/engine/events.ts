@@ -16,7 +16,7 @@ export function describeEvent(event: DeviceEvent): string {
 }
 
 /** A public key as logs name it: the ends of its base64. */
-export function peerName(publicKey: Uint8Array): string {
+function peerName(publicKey: Uint8Array): string {
   const text = Buffer.from(publicKey).toString('base64');
   return `peer(${text.slice(0, 4)}…${text.slice(39, 43)})`;
 }

@@ -7,7 +7,7 @@ import { EventFd } from '../linux/poll.js';
 import type { DeviceReport, Engine, EngineOptions } from './handle.js';
 import type { Reply, Request, WorkerSettings } from './protocol.js';
 
-export type { DeviceReport, Engine, EngineOptions, LogLevel } from './handle.js';
+export type { Engine, EngineOptions } from './handle.js';
 
 /** Peers configured in one message: between two, packets flow. */
 const PEERS_A_CHUNK = 512;

@@ -2,7 +2,7 @@
  * The device's sockets over its life: bound while it is up, rebound on another port, marked.
  */
 import { Errno, SystemError } from '../linux/errno.js';
-import { type UdpOptions, type UdpSocket, bindBoth } from '../linux/udp.js';
+import { bindBoth, type UdpOptions, type UdpSocket } from '../linux/udp.js';
 
 export class Sockets {
   all: readonly UdpSocket[] = [];

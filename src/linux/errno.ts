@@ -35,8 +35,6 @@ export const Errno = {
   EHOSTUNREACH: 113,
 } as const;
 
-export type ErrnoName = keyof typeof Errno;
-
 /** A system call failed where that cannot be ignored. */
 export class SystemError extends Error {
   /** The errno's name, such as `EADDRINUSE`. */

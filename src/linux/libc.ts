@@ -4,7 +4,7 @@ import { addressOf, allocate, errno, loadLibrary, type Native } from './ffi.js';
 
 const library = loadLibrary(null);
 
-export const open: Native = library.func('open', 'int', ['pointer', 'int']);
+const open: Native = library.func('open', 'int', ['pointer', 'int']);
 export const close: Native = library.func('close', 'int', ['int']);
 export const read: Native = library.func('read', 'ssize', ['int', 'pointer', 'size']);
 export const write: Native = library.func('write', 'ssize', ['int', 'pointer', 'size']);
@@ -43,7 +43,7 @@ export function check(result: number, syscall: string): number {
 }
 
 /** A NUL-terminated copy of `text`. Keep the array as long as its address is in use. */
-export function cString(text: string): Uint8Array {
+function cString(text: string): Uint8Array {
   const bytes = new TextEncoder().encode(text);
   const memory = allocate(bytes.length + 1);
   memory.set(bytes);

@@ -1,6 +1,6 @@
 import assert from 'node:assert/strict';
 import { describe, it } from 'node:test';
-import { Network, ipPacket } from './simulator.js';
+import { ipPacket, Network } from './simulator.js';
 
 for (const backend of ['primitives', 'noble'] as const) {
   describe(`handshake (${backend})`, () => {
@@ -18,7 +18,10 @@ for (const backend of ['primitives', 'noble'] as const) {
       b.input(back);
       network.advance(100);
       assert.deepEqual(a.delivered, [back]);
-      assert.deepEqual([1, 2, 3].map((type) => network.count(type)), [1, 1, 0]);
+      assert.deepEqual(
+        [1, 2, 3].map((type) => network.count(type)),
+        [1, 1, 0],
+      );
       assert.deepEqual(a.device.drops(), {});
       assert.deepEqual(b.device.drops(), {});
     });

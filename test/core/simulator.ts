@@ -1,12 +1,13 @@
 /**
  * Devices on a virtual wire with a virtual clock: nothing here knows real time or real sockets.
  */
-import { GONE, HEADROOM, PacketBatch, TAILROOM } from '../../src/core/batch.js';
+
 import type { BatchCipher } from '../../src/core/batch.js';
+import { GONE, HEADROOM, PacketBatch, TAILROOM } from '../../src/core/batch.js';
 import { Device, type DeviceEvent } from '../../src/core/device.js';
 import type { Endpoint } from '../../src/core/endpoint.js';
-import { createNobleSuite } from '../../src/crypto/noble.js';
 import { createCrypto } from '../../src/crypto/index.js';
+import { createNobleSuite } from '../../src/crypto/noble.js';
 
 const SLOT = 2048;
 const ROWS = 64;
@@ -26,7 +27,7 @@ export function seeded(seed: number): () => number {
   return () => {
     state = (state + 0x6d2b79f5) | 0;
     let t = Math.imul(state ^ (state >>> 15), 1 | state);
-    t = (t + Math.imul(t ^ (t >>> 7), 61 | t)) ^ t;
+    t ^= t + Math.imul(t ^ (t >>> 7), 61 | t);
     return ((t ^ (t >>> 14)) >>> 0) / 2 ** 32;
   };
 }
@@ -81,7 +82,11 @@ export class Node {
   }
 
   /** Configures `other` as a peer with the given prefixes. */
-  add(other: Node, prefixes: readonly string[], more: { endpoint?: boolean; keepalive?: number; psk?: Uint8Array } = {}): void {
+  add(
+    other: Node,
+    prefixes: readonly string[],
+    more: { endpoint?: boolean; keepalive?: number; psk?: Uint8Array } = {},
+  ): void {
     this.device.configure(
       {
         peers: [
@@ -233,7 +238,8 @@ function sameEndpoint(a: Endpoint, b: Endpoint): boolean {
 export function parseAddress(text: string): Uint8Array {
   if (!text.includes(':')) return Uint8Array.from(text.split('.').map(Number));
   const [head = '', tail] = text.split('::');
-  const words = (part: string): number[] => (part === '' ? [] : part.split(':').map((word) => Number.parseInt(word, 16)));
+  const words = (part: string): number[] =>
+    part === '' ? [] : part.split(':').map((word) => Number.parseInt(word, 16));
   const left = words(head);
   const right = tail === undefined ? [] : words(tail);
   const all = [...left, ...new Array<number>(8 - left.length - right.length).fill(0), ...right];

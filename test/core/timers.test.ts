@@ -1,6 +1,6 @@
 import assert from 'node:assert/strict';
 import { describe, it } from 'node:test';
-import { type Node, Network, ipPacket } from './simulator.js';
+import { ipPacket, Network, type Node } from './simulator.js';
 
 // The paper's numbers, again: the code conforms to them, not to itself.
 const REKEY_AFTER_TIME = 120_000;
@@ -158,7 +158,10 @@ describe('timers', () => {
     assert.equal(a.device.drops()['expiredKeypair'], 1);
     const from = network.sent.length;
     a.input(there);
-    assert.deepEqual(network.sent.slice(from).map(({ datagram }) => datagram.bytes[0]), [INITIATION]);
+    assert.deepEqual(
+      network.sent.slice(from).map(({ datagram }) => datagram.bytes[0]),
+      [INITIATION],
+    );
   });
 
   it('540 s after the last session all key material is gone', () => {

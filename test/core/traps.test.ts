@@ -1,7 +1,7 @@
 /** The traps of the protocol, one by one; the numbers are those of docs and paper. */
 import assert from 'node:assert/strict';
 import { describe, it } from 'node:test';
-import { type Datagram, type Node, Network, ipPacket, parseAddress, parsePrefix, seeded } from './simulator.js';
+import { type Datagram, ipPacket, Network, type Node, parseAddress, parsePrefix, seeded } from './simulator.js';
 
 const there = ipPacket('10.0.0.1', '10.0.0.2', 50);
 const back = ipPacket('10.0.0.2', '10.0.0.1', 50);
@@ -89,7 +89,10 @@ describe('traps', () => {
     const from = network.sent.length;
     b.input(back);
     network.advance(1);
-    assert.deepEqual(network.sent.slice(from).filter(({ datagram }) => datagram.bytes[0] === 4), []);
+    assert.deepEqual(
+      network.sent.slice(from).filter(({ datagram }) => datagram.bytes[0] === 4),
+      [],
+    );
   });
 
   it('8: garbage and a bad mac1 get silence', () => {
@@ -331,7 +334,8 @@ describe('traps', () => {
       const roll = random();
       if (roll < 0.1) return [];
       if (roll < 0.2) return [datagram, datagram];
-      if (roll < 0.3) return [altered(datagram, (bytes) => (bytes[Math.floor(random() * bytes.length)]! ^= 1 + random() * 255))];
+      if (roll < 0.3)
+        return [altered(datagram, (bytes) => (bytes[Math.floor(random() * bytes.length)]! ^= 1 + random() * 255))];
       if (roll < 0.4) {
         network.post(datagram, 50 * random());
         return [];

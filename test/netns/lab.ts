@@ -48,7 +48,8 @@ export function cannotRun(...tools: readonly string[]): string | false {
     assert.ok(process.env['CI'] !== 'true', `missing in CI: ${missing.join(' ')}`);
     return `not installed: ${missing.join(' ')}`;
   }
-  if (process.getuid?.() !== 0) return 'needs root: run as root, or under "unshare --user --map-root-user --net --mount"';
+  if (process.getuid?.() !== 0)
+    return 'needs root: run as root, or under "unshare --user --map-root-user --net --mount"';
   return false;
 }
 
@@ -75,7 +76,10 @@ export class Lab {
   /** Runs a shell command line, with $A $B and the namespaces' names known to the caller. @returns stdout */
   async sh(command: string, timeoutMs = 60_000): Promise<string> {
     try {
-      const { stdout } = await run('bash', ['-o', 'pipefail', '-c', command], { timeout: timeoutMs, maxBuffer: 1 << 26 });
+      const { stdout } = await run('bash', ['-o', 'pipefail', '-c', command], {
+        timeout: timeoutMs,
+        maxBuffer: 1 << 26,
+      });
       return stdout.trim();
     } catch (error) {
       const { stderr = '', stdout = '' } = error as { stderr?: string; stdout?: string };

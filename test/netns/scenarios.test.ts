@@ -5,7 +5,7 @@
 import assert from 'node:assert/strict';
 import { once } from 'node:events';
 import { describe, it } from 'node:test';
-import { type Implementation, type Lab, cannotRun, commandOf, withLab } from './lab.js';
+import { cannotRun, commandOf, type Implementation, type Lab, withLab } from './lab.js';
 
 type Pair = readonly [Implementation, Implementation];
 const OURS: Pair = ['typetun', 'typetun'];
@@ -16,7 +16,12 @@ const TIMEOUT = 120_000;
 const transfer = async (lab: Lab, name: string): Promise<number[]> =>
   (await lab.sh(`wg show ${name} transfer`)).split('\t').slice(1).map(Number);
 
-function scenario(title: string, pairs: readonly Pair[], tools: readonly string[], body: (lab: Lab, pair: Pair) => Promise<void>): void {
+function scenario(
+  title: string,
+  pairs: readonly Pair[],
+  tools: readonly string[],
+  body: (lab: Lab, pair: Pair) => Promise<void>,
+): void {
   for (const pair of pairs) {
     const absent = pair.find((implementation) => commandOf(implementation) === undefined);
     const skip = cannotRun(...tools) || (absent ? `${absent} is not installed` : false);
@@ -25,34 +30,49 @@ function scenario(title: string, pairs: readonly Pair[], tools: readonly string[
 }
 
 describe('scenarios', { concurrency: 2 }, () => {
-  scenario('1: exact counters after 10 pings, handshake time not 0', [OURS, INITIATOR, RESPONDER], [], async (lab, pair) => {
-    const [a, b] = await lab.tunnel(pair);
-    await lab.endpoints(a, b, '127.0.0.1');
-    // Address discovery and the like would be counted too: IPv6 stays silent.
-    await lab.ping(1, '192.168.241.2', '-c 10 -i 0.02 -W 1');
-    const [rx = 0, tx = 0] = await transfer(lab, a.name);
-    // 84 bytes padded to 96, 32 more: ten each way, and the handshake; a keepalive may confirm it.
-    assert.equal(rx % 32, (92 + 1280) % 32);
-    assert.ok(tx >= 148 + 1280 && rx >= 92 + 1280, `${rx} ${tx}`);
-    assert.notEqual((await lab.sh(`wg show ${a.name} latest-handshakes`)).split('\t')[1], '0');
-    assert.notEqual((await lab.sh(`wg show ${b.name} latest-handshakes`)).split('\t')[1], '0');
-  });
+  scenario(
+    '1: exact counters after 10 pings, handshake time not 0',
+    [OURS, INITIATOR, RESPONDER],
+    [],
+    async (lab, pair) => {
+      const [a, b] = await lab.tunnel(pair);
+      await lab.endpoints(a, b, '127.0.0.1');
+      // Address discovery and the like would be counted too: IPv6 stays silent.
+      await lab.ping(1, '192.168.241.2', '-c 10 -i 0.02 -W 1');
+      const [rx = 0, tx = 0] = await transfer(lab, a.name);
+      // 84 bytes padded to 96, 32 more: ten each way, and the handshake; a keepalive may confirm it.
+      assert.equal(rx % 32, (92 + 1280) % 32);
+      assert.ok(tx >= 148 + 1280 && rx >= 92 + 1280, `${rx} ${tx}`);
+      assert.notEqual((await lab.sh(`wg show ${a.name} latest-handshakes`)).split('\t')[1], '0');
+      assert.notEqual((await lab.sh(`wg show ${b.name} latest-handshakes`)).split('\t')[1], '0');
+    },
+  );
 
-  scenario('2-3: traffic over an IPv4 outer path, MTU 1420 and 34736', [OURS, INITIATOR, RESPONDER], ['iperf3'], async (lab, pair) => {
-    const [a, b] = await lab.tunnel(pair);
-    await lab.endpoints(a, b, '127.0.0.1');
-    await lab.traffic();
-    for (const [i, side] of [a, b].entries()) await lab.sh(`ip -n ${lab.ns(i + 1)} link set ${side.name} mtu 34736`);
-    await lab.traffic();
-  });
+  scenario(
+    '2-3: traffic over an IPv4 outer path, MTU 1420 and 34736',
+    [OURS, INITIATOR, RESPONDER],
+    ['iperf3'],
+    async (lab, pair) => {
+      const [a, b] = await lab.tunnel(pair);
+      await lab.endpoints(a, b, '127.0.0.1');
+      await lab.traffic();
+      for (const [i, side] of [a, b].entries()) await lab.sh(`ip -n ${lab.ns(i + 1)} link set ${side.name} mtu 34736`);
+      await lab.traffic();
+    },
+  );
 
-  scenario('4-5: traffic over an IPv6 outer path, MTU 1420 and 34736', [OURS, INITIATOR, RESPONDER], ['iperf3'], async (lab, pair) => {
-    const [a, b] = await lab.tunnel(pair);
-    await lab.endpoints(a, b, '[::1]');
-    await lab.traffic();
-    for (const [i, side] of [a, b].entries()) await lab.sh(`ip -n ${lab.ns(i + 1)} link set ${side.name} mtu 34736`);
-    await lab.traffic();
-  });
+  scenario(
+    '4-5: traffic over an IPv6 outer path, MTU 1420 and 34736',
+    [OURS, INITIATOR, RESPONDER],
+    ['iperf3'],
+    async (lab, pair) => {
+      const [a, b] = await lab.tunnel(pair);
+      await lab.endpoints(a, b, '[::1]');
+      await lab.traffic();
+      for (const [i, side] of [a, b].entries()) await lab.sh(`ip -n ${lab.ns(i + 1)} link set ${side.name} mtu 34736`);
+      await lab.traffic();
+    },
+  );
 
   scenario('6: padding never exceeds the MTU', [OURS], [], async (lab, pair) => {
     const [a, b] = await lab.tunnel(pair);
@@ -100,7 +120,9 @@ describe('scenarios', { concurrency: 2 }, () => {
     const key = await lab.sh('wg genkey');
     const publicKey = await lab.sh(`wg pubkey <<< ${key}`);
     await lab.sh(`wg set ${a.name} private-key <(echo ${key})`);
-    await lab.sh(`wg set ${b.name} peer ${publicKey} allowed-ips 192.168.241.1/32,fd00::1/128 peer ${a.publicKey} remove`);
+    await lab.sh(
+      `wg set ${b.name} peer ${publicKey} allowed-ips 192.168.241.1/32,fd00::1/128 peer ${a.publicKey} remove`,
+    );
     await lab.ping(1, '192.168.241.2', '-c 2 -i 0.2 -W 1');
   });
 
@@ -126,7 +148,7 @@ describe('scenarios', { concurrency: 2 }, () => {
 
   scenario('25: one peer with 130,560 allowed IPs: set and dump', [OURS], [], async (lab, pair) => {
     const [a, b] = await lab.tunnel(pair);
-    const config = '/tmp/typetun-allowed-' + lab.ns(0);
+    const config = `/tmp/typetun-allowed-${lab.ns(0)}`;
     await lab.sh(
       `{ echo '[Peer]'; echo 'PublicKey = ${b.publicKey}'
          for i in {0..254}; do echo -n 'AllowedIPs = '; for j in {0..255}; do echo -n "\${s}10.$i.$j.0/24,fd00:$i:$j::/48"; s=,; done; s=; echo; done; } > ${config}
@@ -203,26 +225,38 @@ describe('scenarios', { concurrency: 2 }, () => {
       'edffffffffffffffffffffffffffffffffffffffffffffffffffffffffffff7f',
       'eeffffffffffffffffffffffffffffffffffffffffffffffffffffffffffff7f',
     ].map((hex) => Buffer.from(hex, 'hex').toString('base64'));
-    await lab.sh(`ip -n ${lab.ns(0)} address add 10.0.0.1/24 dev ${a.name} && ip -n ${lab.ns(0)} link set ${a.name} up`);
+    await lab.sh(
+      `ip -n ${lab.ns(0)} address add 10.0.0.1/24 dev ${a.name} && ip -n ${lab.ns(0)} link set ${a.name} up`,
+    );
     for (const [i, key] of points.entries()) {
-      await lab.sh(`wg set ${a.name} peer ${key} persistent-keepalive 1 endpoint 127.0.0.1:111 allowed-ips 10.0.0.${100 + i}/32`);
+      await lab.sh(
+        `wg set ${a.name} peer ${key} persistent-keepalive 1 endpoint 127.0.0.1:111 allowed-ips 10.0.0.${100 + i}/32`,
+      );
       await lab.succeeds(0, `ping -q -c 1 -W 1 10.0.0.${100 + i}`);
     }
     const peers = (await lab.sh(`wg show ${a.name} transfer`)).split('\n');
     assert.equal(peers.length, 7);
-    assert.ok(peers.every((line) => line.endsWith('\t0\t0')), peers.join('\n'));
+    assert.ok(
+      peers.every((line) => line.endsWith('\t0\t0')),
+      peers.join('\n'),
+    );
   });
 
-  scenario('36: the birthplace loses its name, traffic goes on; the target dies, the daemon ends', [OURS], [], async (lab, pair) => {
-    const [a, b] = await lab.tunnel(pair);
-    await lab.endpoints(a, b, '127.0.0.1');
-    await lab.ping(1, '192.168.241.2');
-    await lab.sh(`ip netns del ${lab.ns(0)}`);
-    await lab.ping(1, '192.168.241.2');
-    await lab.sh(`ip netns del ${lab.ns(1)}`);
-    await lab.until('the daemon to end', () => a.process.exitCode !== null);
-    assert.equal(a.process.exitCode, 0);
-  });
+  scenario(
+    '36: the birthplace loses its name, traffic goes on; the target dies, the daemon ends',
+    [OURS],
+    [],
+    async (lab, pair) => {
+      const [a, b] = await lab.tunnel(pair);
+      await lab.endpoints(a, b, '127.0.0.1');
+      await lab.ping(1, '192.168.241.2');
+      await lab.sh(`ip netns del ${lab.ns(0)}`);
+      await lab.ping(1, '192.168.241.2');
+      await lab.sh(`ip netns del ${lab.ns(1)}`);
+      await lab.until('the daemon to end', () => a.process.exitCode !== null);
+      assert.equal(a.process.exitCode, 0);
+    },
+  );
 
   scenario('37: a deleted device and a removed socket end the daemon', [OURS], [], async (lab, pair) => {
     const [a, b] = await lab.tunnel(pair);

@@ -88,7 +88,7 @@ async function shown(lab: Lab, self: Device, field: string): Promise<Map<string,
   return new Map(lines.map(([key = '', ...values]) => [key, values]));
 }
 
-/** Some pings that must all be answered. */
-export async function ping(lab: Lab, ns: number | string, host: string, options = '-c 2 -i 0.02'): Promise<void> {
-  await lab.in(ns, `ping -n -q -W 5 ${options} ${host}`);
+/** Waits for two answers to pings, which must come within 10 s. */
+export async function ping(lab: Lab, ns: number | string, host: string, options = ''): Promise<void> {
+  await lab.in(ns, `ping -n -q -c 2 -i 0.02 -w 10 ${options} ${host}`);
 }
