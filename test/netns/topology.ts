@@ -92,3 +92,24 @@ async function shown(lab: Lab, self: Device, field: string): Promise<Map<string,
 export async function ping(lab: Lab, ns: number | string, host: string, options = ''): Promise<void> {
   await lab.in(ns, `ping -n -q -c 2 -i 0.02 -w 10 ${options} ${host}`);
 }
+
+/**
+ * Two devices whose sockets are in their own namespaces, joined by veth:
+ *
+ *   namespace 1                     namespace 2
+ *   [a]   veth1 10.0.0.1/24 ------- veth2 10.0.0.2/24   [b]
+ *               fd00:aa::1/96             fd00:aa::2/96
+ *
+ * Without endpoints, and with addresses only if asked for.
+ */
+export async function vethTunnel(lab: Lab, pair: Pair, addresses = true): Promise<[Device, Device]> {
+  await lab.namespace(1, 2);
+  await lab.veth(1, 'veth1', 2, 'veth2');
+  if (addresses) {
+    for (const side of [1, 2]) {
+      await lab.ip(side, `address add 10.0.0.${side}/24 dev veth${side}`);
+      await lab.ip(side, `address add fd00:aa::${side}/96 dev veth${side} nodad`);
+    }
+  }
+  return tunnel(lab, pair, { birthplaces: [1, 2] });
+}

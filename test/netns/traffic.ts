@@ -27,15 +27,19 @@ export const AMOUNT: Amount = FULL
 /** Where many runs share the time. */
 export const LITTLE: Amount = FULL ? AMOUNT : { pings: 50, tcp: 4, udp: 2, streams: [4] };
 
+/** The tunnel addresses of the sides: in namespace 1 and in namespace 2. */
+export interface Addresses {
+  readonly v4: readonly [string, string];
+  readonly v6: readonly [string, string];
+}
+
+const USUAL: Addresses = { v4: V4, v6: V6 };
+
 /** Floods of pings both ways over both families: each must be answered. */
-export async function floods(lab: Lab, count: number): Promise<void> {
-  for (const [from, host] of [
-    [2, V4[0]],
-    [1, V4[1]],
-    [2, V6[0]],
-    [1, V6[1]],
-  ] as const) {
-    await flood(lab, from, host, count);
+export async function floods(lab: Lab, count: number, { v4, v6 }: Addresses = USUAL): Promise<void> {
+  for (const hosts of [v4, v6]) {
+    await flood(lab, 2, hosts[0], count);
+    await flood(lab, 1, hosts[1], count);
   }
 }
 
@@ -50,17 +54,18 @@ export async function flood(lab: Lab, from: number | string, host: string, count
   assert.ok(Number(received) >= count && Number(sent) - Number(received) <= 2 + count / 50, said);
 }
 
-/** T of the acceptance list: floods, TCP and UDP over both families, parallel streams. */
-export async function everyTraffic(lab: Lab, amount: Amount = AMOUNT): Promise<void> {
-  await floods(lab, amount.pings);
+/** T of the acceptance list: floods, TCP and UDP over both families, parallel streams; and a file over each. */
+export async function everyTraffic(lab: Lab, amount: Amount = AMOUNT, addresses: Addresses = USUAL): Promise<void> {
+  const { v4, v6 } = addresses;
+  await floods(lab, amount.pings, addresses);
   for (const streams of amount.streams) {
-    await tcp(lab, 1, 2, V4[1], amount.tcp, streams);
-    await tcp(lab, 2, 1, V6[0], amount.tcp, streams);
+    await tcp(lab, 1, 2, v4[1], amount.tcp, streams);
+    await tcp(lab, 2, 1, v6[0], amount.tcp, streams);
   }
-  await udp(lab, 2, 1, V4[0], amount.udp);
-  await udp(lab, 1, 2, V6[1], amount.udp);
-  await file(lab, 2, 1, V4[0], amount.tcp);
-  await file(lab, 1, 2, V6[1], amount.tcp);
+  await udp(lab, 2, 1, v4[0], amount.udp);
+  await udp(lab, 1, 2, v6[1], amount.udp);
+  await file(lab, 2, 1, v4[0], amount.tcp);
+  await file(lab, 1, 2, v6[1], amount.tcp);
 }
 
 interface Sum {
