@@ -1,7 +1,7 @@
 import assert from 'node:assert/strict';
 import type { StdioOptions } from 'node:child_process';
 import { once } from 'node:events';
-import { closeSync, existsSync, mkdtempSync, openSync, readFileSync, rmSync, writeFileSync } from 'node:fs';
+import { closeSync, existsSync, linkSync, mkdtempSync, openSync, readFileSync, rmSync, writeFileSync } from 'node:fs';
 import { createServer } from 'node:net';
 import { tmpdir } from 'node:os';
 import { join } from 'node:path';
@@ -195,20 +195,22 @@ test('typetun takes an open TUN device and a listening socket, in the background
     closeSync(netns);
     const path = join(temporaryDirectory(t), 'given.sock');
     const server = createServer();
-    server.listen(path);
+    server.listen(`${path}.first`);
     await once(server, 'listening');
+    linkSync(`${path}.first`, path);
     const { fd } = (server as unknown as { _handle: { fd: number } })._handle;
     const environment = { WG_TUN_FD: '3', WG_UAPI_FD: '4', LOG_LEVEL: 'verbose' };
     const stdio: StdioOptions = ['ignore', 'pipe', 'pipe', tun.fd, fd];
     const running = place.typetun([...flags, place.name], environment, { stdio });
     await until(() => running.stdout.includes('UAPI listener started'));
     assert.match(running.stdout, /^DEBUG: \(tugiven\) /m);
+    // From here on they are the daemon's alone.
     tun.close();
+    server.close();
     assert.match((await ask(path, 'get=1\n\n'))!, /errno=0\n$/);
     process.kill(place.daemon()!, 'SIGTERM');
     assertEnded(await running.result, 0);
     await until(async () => !(await place.ip('-o', 'link')).includes('tugiven'));
-    server.close();
   }
 });
 
@@ -230,7 +232,6 @@ test('typetun refuses descriptors that are none', options, async (t) => {
 
 test('typetun says what is missing: rights, /dev/net/tun, a free name', options, async (t) => {
   const place = await Place.make(t);
-  await place.ip('link', 'add', 'dutaken', 'type', 'dummy');
   const nobody = ['--reuid=65534', '--regid=65534', '--clear-groups', '--'];
   const hidden = (script: string): string[] => ['--mount', 'sh', '-c', `mount -t tmpfs none /dev/net && ${script}`];
   const noTun = 'there is no /dev/net/tun: load the tun module ("modprobe tun"), or pass the device into the container';
@@ -246,11 +247,7 @@ test('typetun says what is missing: rights, /dev/net/tun, a free name', options,
       hidden(`mknod /dev/net/tun c 10 200 && mount -o remount,nodev /dev/net && exec ${TYPETUN} ${place.name}`),
       '/dev/net/tun cannot be opened (EACCES): run as root, or allow the device for this container',
     ],
-    [
-      TYPETUN,
-      ['dutaken'],
-      'the interface name dutaken is taken: choose another, or remove it ("ip link delete dutaken")',
-    ],
+    [TYPETUN, ['lo'], 'the interface name lo is taken: choose another, or remove it ("ip link delete lo")'],
   ];
   for (const [command, args, text] of rows) {
     const result = await place.start(command, args).result;
