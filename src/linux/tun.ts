@@ -42,7 +42,10 @@ const F_GETFL = 3;
 const F_SETFL = 4;
 
 export const VNET_HEADER_SIZE = 10;
-/** Bits of {@link TunDevice.setOffload}. */
+/**
+ * Bits of {@link TunDevice.setOffload}.
+ * @public
+ */
 export const Offload = { csum: 1, tso4: 2, tso6: 4, uso4: 0x20, uso6: 0x40 } as const;
 
 export class TunDevice {
