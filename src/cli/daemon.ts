@@ -11,7 +11,7 @@ import { Log, logLevel } from './log.js';
 import { probeSystem, startFailure } from './messages.js';
 import { scopeIndex, scopeName } from './scopes.js';
 
-/** A worker that does not end within this is left to the end of the process, which takes all with it. */
+/** A worker that does not end, or a log that nobody reads, is not waited for any longer. */
 const END_TIME_MS = 5_000;
 
 interface Daemon {
@@ -75,7 +75,7 @@ async function start(name: string, log: Log): Promise<Daemon> {
 async function serve({ engine, uapi }: Daemon, signalled: Promise<void>, log: Log): Promise<number> {
   const crash = await Promise.race([signalled, uapi.removed, engine.ended]);
   log.debug('Shutting down');
-  setTimeout(() => process.exit(1), END_TIME_MS).unref();
+  setTimeout(() => process.exit(process.exitCode ?? 1), END_TIME_MS).unref();
   await uapi.close();
   await engine.close();
   if (!(crash instanceof Error)) return 0;

@@ -50,7 +50,8 @@ async function main(args: string[]): Promise<number | undefined> {
   const problem = unsupported(process.platform, process.arch, isMusl());
   if (problem !== undefined) return fail(problem);
   if (command !== undefined) {
-    // A command sets the exit code itself.
+    // A command reads the words behind its name, and sets the exit code itself.
+    process.argv.splice(2, 1);
     await command();
     return undefined;
   }

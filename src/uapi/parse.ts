@@ -23,7 +23,7 @@ export interface ParseLimits {
 export const DEFAULT_PARSE_LIMITS: ParseLimits = {
   maxRequestBytes: 128 * 1024 * 1024,
   maxPeers: 1_000_000,
-  maxAllowedIps: 3_000_000,
+  maxAllowedIps: 2_000_000,
 };
 
 export type SetResult = { readonly change: DeviceChange } | { readonly errno: number; readonly message: string };

@@ -50,6 +50,13 @@ test('typetun refuses what it does not understand, in one line and with status 1
   }
 });
 
+test('typetun: the first word is a command, unless -- stands before it', async () => {
+  const command = await typetun(['demo', '--mode=none']);
+  assert.deepEqual([command.code, command.stderr], [1, 'typetun demo: --mode is root, user or loopback\n']);
+  const name = await typetun(['--', 'demo', 'demo']);
+  assert.deepEqual([name.code, name.stderr], [1, 'typetun: expected one interface name. See typetun --help\n']);
+});
+
 test('bin/typetun works through symlinks, and says so when it is not built', async (t) => {
   const directory = mkdtempSync(join(tmpdir(), 'typetun-bin-'));
   t.after(() => rmSync(directory, { recursive: true }));

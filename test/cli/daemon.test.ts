@@ -143,6 +143,23 @@ test('typetun is not harmed by SIGHUP, SIGUSR1, SIGUSR2 and a closed output', op
   await place.allGone();
 });
 
+test('typetun waits for nobody who does not read its log', options, async (t) => {
+  const place = await Place.make(t);
+  const running = await place.foreground({ LOG_LEVEL: 'verbose' });
+  running.child.stdout!.pause();
+  const client = new Client(place.socket);
+  // About 100 bytes of log each: far more than pipe and buffer hold.
+  for (let round = 0; round < 300; round++) {
+    client.send('set=1\nnonsense=1\n\n'.repeat(100));
+    for (let i = 0; i < 100; i++) assert.equal(await client.answer(), 'errno=-22\n');
+  }
+  client.close();
+  running.child.kill();
+  await until(() => !existsSync(place.socket));
+  running.child.stdout!.resume();
+  assertEnded(await running.result, 0);
+});
+
 test('typetun does not open the debugger of Node.js', options, async (t) => {
   const place = await Place.make(t);
   await place.foreground();
