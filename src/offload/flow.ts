@@ -76,11 +76,12 @@ export function hashFlow(arena: Arena, at: number): number {
   const { bytes, view } = arena;
   const isIpv4 = bytes[at]! >>> 4 === 4;
   const end = isIpv4 ? Ipv4.size : Ipv6.size;
-  let mixed = view.getInt32(at + end, true);
+  let mixed = view.getInt32(at + end);
   for (let i = isIpv4 ? Ipv4.source : Ipv6.source; i < end; i += 4) {
-    mixed = Math.imul(mixed, 0x01000193) ^ view.getInt32(at + i, true);
+    mixed = Math.imul(mixed, 0x01000193) ^ view.getInt32(at + i);
   }
-  return Math.imul(mixed, 0x9e3779b1) >>> 16;
+  // Low bits are taken of it, and what flows differ in must have reached them.
+  return Math.imul(mixed ^ (mixed >>> 15), 0x9e3779b1) >>> 16;
 }
 
 /**

@@ -94,7 +94,7 @@ export class Splitter {
     const l4 = this.#l4;
     const protocol = type === Gso.udp ? IPPROTO_UDP : IPPROTO_TCP;
     this.#tcp = protocol === IPPROTO_TCP;
-    if (this.#gsoSize === 0) return SplitError.gso;
+    if (this.#gsoSize === 0 || (this.#tcp && type !== Gso.tcp4 && type !== Gso.tcp6)) return SplitError.gso;
     const version = bytes[at]! >>> 4;
     if (version === 4 && type !== Gso.tcp6) {
       if (view.getUint16(at + Ipv4.totalLength) !== length) return SplitError.length;
