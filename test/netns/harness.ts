@@ -80,11 +80,15 @@ export class Lab {
     return `tt${this.#id}-${short}`;
   }
 
-  /** Makes namespaces, their loopback up. */
+  /** Makes namespaces, their loopback up, and without the reverse path filter that they may inherit. */
   async namespace(...shorts: readonly (number | string)[]): Promise<void> {
     for (const short of shorts) {
       this.#namespaces.add(this.ns(short));
-      await this.sh(`ip netns add ${this.ns(short)} && ip -n ${this.ns(short)} link set lo up`);
+      await this.sh(`ip netns add ${this.ns(short)}`);
+      await this.in(
+        short,
+        'ip link set lo up; for i in all default; do echo 0 > /proc/sys/net/ipv4/conf/$i/rp_filter; done',
+      );
     }
   }
 

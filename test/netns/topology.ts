@@ -13,13 +13,13 @@ export interface TunnelOptions {
   readonly mtu?: number;
   /** A preshared key for both sides. */
   readonly psk?: boolean;
-  /** Where the daemons start; namespace 0 unless told. */
+  /** Where the daemons start; namespace 0 unless told, which is made with the other two then. */
   readonly birthplaces?: readonly [number, number];
 }
 
 /**
- * Two devices in namespaces 1 and 2, configured and up, without endpoints. Their namespaces are made if the
- * birthplaces are not told, else they are there already.
+ * Two devices in namespaces 1 and 2, configured and up, without endpoints. Namespaces are made if the birthplaces
+ * are not told, else they are there already.
  */
 export async function tunnel(lab: Lab, pair: Pair, options: TunnelOptions = {}): Promise<[Device, Device]> {
   if (options.birthplaces === undefined) await lab.namespace(0, 1, 2);

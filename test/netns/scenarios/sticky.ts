@@ -87,14 +87,6 @@ const betterRoute: Scenario = {
     const [a, b] = await vethTunnel(lab, pair);
     await lab.veth(1, 'veth3', 2, 'veth4');
     await lab.ip(1, 'address add 10.0.0.3/24 dev veth3');
-    for (const [ns, name] of [
-      [1, 'veth1'],
-      [2, 'veth4'],
-      [1, 'all'],
-      [2, 'all'],
-    ] as const) {
-      await lab.in(ns, `echo 0 > /proc/sys/net/ipv4/conf/${name}/rp_filter`);
-    }
     await lab.ip(1, 'route flush dev veth1');
     await lab.ip(1, 'route flush dev veth3');
     await lab.ip(1, 'route add 10.0.0.0/24 dev veth1 src 10.0.0.1 metric 2');

@@ -1,0 +1,94 @@
+/**
+ * How a device ends, and what becomes of it when namespaces go:
+ *
+ *   namespace 1               namespace 0                namespace 2
+ *   [a] 192.168.241.1  ----   127.0.0.1:1   :2   ----   192.168.241.2 [b]
+ *       fd00::1               [::1]:1       :2          fd00::2
+ */
+import assert from 'node:assert/strict';
+import { existsSync, readdirSync, rmSync } from 'node:fs';
+import { type Device, type Lab, until } from '../harness.js';
+import type { Scenario } from '../scenario.js';
+import { endpoints, ping, tunnel, V4, V6 } from '../topology.js';
+import { floods, LITTLE } from '../traffic.js';
+
+/** The daemon of a device ends by itself, its socket file goes; typetun says so by exit code 0. */
+async function endsByItself(device: Device): Promise<void> {
+  const { code } = await device.daemon.end(15_000);
+  if (device.implementation !== 'typetun') return;
+  assert.equal(code, 0, `exit code: ${device.daemon.output}`);
+  assert.ok(!existsSync(`/var/run/wireguard/${device.name}.sock`), 'its socket');
+}
+
+async function devicesIn(lab: Lab, ns: number): Promise<string> {
+  return lab.ip(ns, '-oneline link show type tun');
+}
+
+const namespacesGo: Scenario = {
+  numbers: [36],
+  title: 'the birthplace loses its name: traffic goes on; the target namespace dies: the daemon ends',
+  async run(lab, pair) {
+    const [a, b] = await tunnel(lab, pair);
+    await endpoints(lab, a, b, '127.0.0.1');
+    await ping(lab, 1, V4[1]);
+    await lab.deleteNamespace(0);
+    await floods(lab, LITTLE.pings);
+    await lab.wg(`set ${a.name} listen-port 4242`);
+    await ping(lab, 1, V6[1]);
+    await lab.deleteNamespace(1);
+    await endsByItself(a);
+    assert.ok(!b.daemon.ended, 'the other side goes on');
+    assert.match(await lab.wg(`show ${b.name} endpoints`), /:4242$/);
+  },
+};
+
+const moves: Scenario = {
+  numbers: [36],
+  title: 'a device moved on to a third namespace, and down and up again there: traffic goes on',
+  async run(lab, pair) {
+    const [a, b] = await tunnel(lab, pair);
+    await endpoints(lab, a, b, '127.0.0.1');
+    await ping(lab, 1, V4[1]);
+    await lab.namespace(3);
+    // A move takes addresses away, and the device comes down.
+    await lab.ip(1, `link set ${a.name} netns ${lab.ns(3)}`);
+    await lab.ip(3, `address add ${V4[0]}/24 dev ${a.name}`);
+    await lab.ip(3, `link set ${a.name} up`);
+    await ping(lab, 3, V4[1]);
+    await lab.ip(3, `link set ${a.name} down`);
+    await lab.ip(3, `link set ${a.name} up`);
+    await ping(lab, 2, V4[0]);
+  },
+};
+
+const ends: Scenario = {
+  numbers: [37],
+  title: 'every process, thread, socket and device is gone after SIGTERM, SIGINT, "link del" or removal of the socket',
+  async run(lab, pair) {
+    const endings: readonly ((device: Device, ns: number) => unknown)[] = [
+      ({ daemon }) => daemon.child.kill('SIGTERM'),
+      ({ daemon }) => daemon.child.kill('SIGINT'),
+      ({ name }, ns) => lab.ip(ns, `link del ${name}`),
+      ({ name }) => rmSync(`/var/run/wireguard/${name}.sock`),
+    ];
+    await lab.namespace(0, 1, 2);
+    for (const end of endings) {
+      const [a, b] = await tunnel(lab, pair, { psk: true, birthplaces: [0, 0] });
+      await endpoints(lab, a, b, '[::1]');
+      await ping(lab, 1, V4[1]);
+      const threads = [a, b].flatMap(({ daemon: { child } }) => readdirSync(`/proc/${child.pid}/task`));
+      assert.ok(threads.length > 2);
+      for (const [side, device] of [a, b].entries()) await end(device, side + 1);
+      for (const device of [a, b]) await endsByItself(device);
+      await until('the sockets to be closed', async () => (await lab.in(0, 'ss -Huanp')) === '');
+      assert.deepEqual([await devicesIn(lab, 0), await devicesIn(lab, 1), await devicesIn(lab, 2)], ['', '', '']);
+      assert.deepEqual(
+        threads.filter((thread) => existsSync(`/proc/${thread}`)),
+        [],
+        'threads',
+      );
+    }
+  },
+};
+
+export const LIFECYCLE: readonly Scenario[] = [namespacesGo, moves, ends];
