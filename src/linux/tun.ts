@@ -80,15 +80,16 @@ export class TunDevice {
   }
 
   /**
-   * @param fd an open TUN; this object owns it from now on
-   * @throws SystemError when it is none, or one with packet information or Ethernet frames (EINVAL)
+   * @param fd an open TUN made with IFF_NO_PI; this object owns it from now on. (That flag cannot be
+   *   checked: TUNGETIFF has IFF_NOFILTER in the same bit.)
+   * @throws SystemError when it is none, or one with Ethernet frames (EINVAL)
    */
   constructor(fd: number) {
     this.fd = fd;
     this.#poller.set(0, fd, POLLOUT);
     check(ioctl(fd, TUNGETIFF, this.#address), 'TUNGETIFF');
     const flags = this.#view.getUint16(IFNAMSIZ, true);
-    if ((flags & (IFF_TUN | IFF_NO_PI)) !== (IFF_TUN | IFF_NO_PI)) throw new SystemError(Errno.EINVAL, 'TUNGETIFF');
+    if ((flags & IFF_TUN) === 0) throw new SystemError(Errno.EINVAL, 'TUNGETIFF');
     this.vnetHeader = (flags & IFF_VNET_HDR) !== 0;
     if (this.vnetHeader) this.#setHeaderSize();
     fcntl(fd, F_SETFL, fcntl(fd, F_GETFL, 0) | O_NONBLOCK);
