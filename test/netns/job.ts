@@ -16,12 +16,13 @@ export interface Exit {
  * @throws Error naming `what` when it does not in time
  */
 export async function until(
-  what: string,
+  what: string | (() => string),
   condition: () => boolean | Promise<boolean>,
   timeoutMs = 20_000,
 ): Promise<void> {
   for (const start = performance.now(); !(await condition()); await sleep(POLL_MS)) {
-    if (performance.now() - start > timeoutMs) throw new Error(`waited ${timeoutMs} ms in vain for ${what}`);
+    if (performance.now() - start > timeoutMs)
+      throw new Error(`waited ${timeoutMs} ms in vain for ${typeof what === 'string' ? what : what()}`);
   }
 }
 
