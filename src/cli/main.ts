@@ -7,7 +7,7 @@ import { invalidName, isInterfaceName, isMusl, NO_NAME, USAGE, unsupported } fro
  * is brought up by `typetun -- NAME`.
  */
 const COMMANDS: Readonly<Record<string, () => Promise<unknown>>> = {
-  demo: () => import('./demo.js'),
+  demo: () => import('./demo/main.js'),
 };
 
 function fail(message: string): number {

@@ -9,7 +9,7 @@ import { missing, which } from '../netns/environment.js';
 import { type Exit, Job } from '../netns/job.js';
 
 const ROOT = resolve(fileURLToPath(new URL('../../..', import.meta.url)));
-const DEMO = 'dist/src/cli/demo.js';
+const DEMO = 'dist/src/cli/demo/main.js';
 const NOBODY = 65_534;
 const TIMEOUT_MS = 120_000;
 

@@ -1,9 +1,9 @@
 /** What the demo does in its namespaces, a step at a time. */
 import { generateKeyPairSync } from 'node:crypto';
 import { setTimeout as sleep } from 'node:timers/promises';
-import type { DemoLab } from './demo-lab.js';
-import type { Row } from './demo-table.js';
-import { askDevice, readDevice } from './demo-uapi.js';
+import type { DemoLab } from './lab.js';
+import type { Row } from './table.js';
+import { askDevice, readDevice } from './uapi.js';
 
 const PINGS = 20;
 const PORTS = { a: 40001, b: 40002, roamed: 40099 } as const;

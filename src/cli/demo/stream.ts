@@ -1,9 +1,9 @@
 /**
  * The demo's traffic, run inside a namespace:
- *   demo-stream sink ADDRESS PORT     receives one TCP stream, compares every byte, prints {bytes, intact}
- *   demo-stream source ADDRESS PORT   sends until its standard input ends, prints {bytes, ms}
- *   demo-stream echo ADDRESS PORT     sends UDP datagrams back
- *   demo-stream udp-ping ADDRESS PORT COUNT   counts the answers, where there is no ping: {sent, received, meanMs}
+ *   stream sink ADDRESS PORT     receives one TCP stream, compares every byte, prints {bytes, intact}
+ *   stream source ADDRESS PORT   sends until its standard input ends, prints {bytes, ms}
+ *   stream echo ADDRESS PORT     sends UDP datagrams back
+ *   stream udp-ping ADDRESS PORT COUNT   counts the answers, where there is no ping: {sent, received, meanMs}
  */
 import { createSocket } from 'node:dgram';
 import { connect, createServer } from 'node:net';

@@ -2,10 +2,10 @@
 import { createSocket, type Socket } from 'node:dgram';
 import { once } from 'node:events';
 import { performance } from 'node:perf_hooks';
-import { GONE, HEADROOM, PacketBatch, TAILROOM } from '../core/batch.js';
-import { Device } from '../core/device.js';
-import { type Crypto, createCrypto } from '../crypto/index.js';
-import { allocate } from '../linux/ffi.js';
+import { GONE, HEADROOM, PacketBatch, TAILROOM } from '../../core/batch.js';
+import { Device } from '../../core/device.js';
+import { type Crypto, createCrypto } from '../../crypto/index.js';
+import { allocate } from '../../linux/ffi.js';
 
 const SLOT = 2048;
 const ROWS = 16;

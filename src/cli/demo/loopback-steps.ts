@@ -1,8 +1,8 @@
 /** What the demo does with two devices in one process. */
 import { performance } from 'node:perf_hooks';
 import { setImmediate as turn } from 'node:timers/promises';
-import { LoopbackDevice } from './demo-loopback.js';
-import type { Row } from './demo-table.js';
+import { LoopbackDevice } from './loopback.js';
+import type { Row } from './table.js';
 
 const PINGS = 200;
 const STREAM_PACKETS = 16_384;

@@ -9,10 +9,10 @@ import { spawn, spawnSync } from 'node:child_process';
 import { once } from 'node:events';
 import { fileURLToPath } from 'node:url';
 import { parseArgs } from 'node:util';
-import { DemoLab } from './demo-lab.js';
-import { runLoopbackDemo } from './demo-loopback-steps.js';
-import { build, keyPair, STEPS } from './demo-steps.js';
-import { printRow, printTitle } from './demo-table.js';
+import { DemoLab } from './lab.js';
+import { runLoopbackDemo } from './loopback-steps.js';
+import { build, keyPair, STEPS } from './steps.js';
+import { printRow, printTitle } from './table.js';
 
 /** `inside` is `user` again, once it is in its user namespace. */
 const MODES = ['root', 'user', 'loopback', 'inside'] as const;

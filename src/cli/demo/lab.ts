@@ -14,8 +14,8 @@ import { fileURLToPath } from 'node:url';
 import { promisify } from 'node:util';
 
 const execute = promisify(execFile);
-const TYPETUN = fileURLToPath(new URL('../../../bin/typetun', import.meta.url));
-const STREAM = fileURLToPath(new URL('./demo-stream.js', import.meta.url));
+const TYPETUN = fileURLToPath(new URL('../../../../bin/typetun', import.meta.url));
+const STREAM = fileURLToPath(new URL('./stream.js', import.meta.url));
 const SOCKETS = '/var/run/wireguard';
 const WAIT_MS = 15_000;
 
