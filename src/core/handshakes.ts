@@ -185,7 +185,7 @@ export class Handshakes {
     peers.addStat(session.peer.index, RX_BYTES, size);
     timers.anyAuthenticatedPacketReceived(session);
     timers.anyAuthenticatedPacketTraversal(session, now);
-    if (roamed === 2) this.#state.emit({ type: 'endpoint-changed', peer: peers.publicKey(session.peer.index) });
+    if (roamed === 2) this.#state.emitRoamed(session.peer);
   }
 
   /** Writes an initiation into the arena at `offset`. @returns its length, or -1 if there can be none */

@@ -106,9 +106,7 @@ export class Inbound {
   #accept(session: Session, keypair: Keypair, from: number, length: number, now: number): void {
     const { endpoints, peers, timers } = this.#state;
     const { peer } = session;
-    if (endpoints.roam(peer.endpoint, from) === 2) {
-      this.#state.emit({ type: 'endpoint-changed', peer: peers.publicKey(peer.index) });
-    }
+    if (endpoints.roam(peer.endpoint, from) === 2) this.#state.emitRoamed(peer);
     if (this.#sessions.confirm(session, keypair)) {
       this.#sessions.complete(session);
       this.#sessions.pend(session, Pending.staged);

@@ -7,9 +7,10 @@ import type { AllowedIp } from './change.js';
 import { MAX_EVENTS } from './constants.js';
 import { CookieChecker } from './cookie.js';
 import { DropCounters } from './drops.js';
-import { EndpointTable } from './endpoint.js';
+import { type Endpoint, EndpointTable } from './endpoint.js';
 import { IndexTable } from './index-table.js';
 import { Noise } from './noise.js';
+import type { Peer } from './peer.js';
 import { Peers } from './peers.js';
 import { RateLimiter } from './rate-limiter.js';
 import { StagedPool } from './staging.js';
@@ -27,7 +28,7 @@ export interface Environment {
 export type DeviceEvent =
   | { readonly type: 'handshake-complete'; readonly peer: Uint8Array }
   | { readonly type: 'handshake-gave-up'; readonly peer: Uint8Array; readonly flushed: number }
-  | { readonly type: 'endpoint-changed'; readonly peer: Uint8Array }
+  | { readonly type: 'endpoint-changed'; readonly peer: Uint8Array; readonly endpoint: Endpoint | undefined }
   | {
       readonly type: 'prefix-moved';
       readonly prefix: AllowedIp;
@@ -81,6 +82,14 @@ export class State {
   /** Tells of what the network did; what is not picked up in time is lost. */
   emit(event: DeviceEvent): void {
     if (this.events.length < MAX_EVENTS) this.events.push(event);
+  }
+
+  emitRoamed({ index, endpoint }: Peer): void {
+    this.emit({
+      type: 'endpoint-changed',
+      peer: this.peers.publicKey(index),
+      endpoint: this.endpoints.get(endpoint),
+    });
   }
 
   /** @returns the peer whose allowed IPs hold the address, or -1 */

@@ -6,7 +6,7 @@
  */
 import { GONE, PacketBatch } from '../core/batch.js';
 import type { DeviceChange } from '../core/change.js';
-import { Device } from '../core/device.js';
+import { Device, type DeviceEvent } from '../core/device.js';
 import { type Crypto, createCrypto } from '../crypto/index.js';
 import { bootTimeMs } from '../linux/clock.js';
 import { Errno } from '../linux/errno.js';
@@ -40,11 +40,13 @@ const ROUNDS = 4;
 const HANDSHAKES_A_TURN = 8;
 
 type Log = (level: 'debug' | 'error', message: string) => void;
+type Tell = (event: DeviceEvent) => void;
 
 export class DataPlane {
   readonly device: Device;
   readonly crypto: Crypto;
   readonly #log: Log;
+  readonly #tell: Tell;
   readonly #arena: PacketArena = new PacketArena();
   readonly #base: number;
   readonly #tun: TunDevice;
@@ -64,8 +66,9 @@ export class DataPlane {
   #ended = false;
 
   /** @throws SystemError when there is no TUN to be had; CryptoError for an impossible back end */
-  constructor(settings: WorkerSettings, log: Log) {
+  constructor(settings: WorkerSettings, log: Log, tell: Tell) {
     this.#log = log;
+    this.#tell = tell;
     this.#base = addressOf(this.#arena.bytes);
     this.crypto = createCrypto(this.#arena.bytes, settings.aead);
     this.#tun = settings.tunFd === undefined ? TunDevice.create(settings.name) : new TunDevice(settings.tunFd);
@@ -300,6 +303,7 @@ export class DataPlane {
   #tellEvents(): void {
     for (let event = this.device.pollEvent(); event; event = this.device.pollEvent()) {
       this.#log('debug', describeEvent(event));
+      this.#tell(event);
     }
   }
 }

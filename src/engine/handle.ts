@@ -2,6 +2,7 @@
  * The engine as the main thread sees it: one data worker behind promises.
  */
 import type { DeviceChange, DropCounts, InterfaceStatus, PeerStatus } from '../core/change.js';
+import type { DeviceEvent } from '../core/device.js';
 
 /** wireguard-go's levels: `verbose` and `debug` are the same. */
 export type LogLevel = 'verbose' | 'debug' | 'error' | 'silent';
@@ -12,6 +13,8 @@ export interface EngineOptions {
   /** An already open TUN descriptor (`WG_TUN_FD`). */
   readonly tunFd?: number;
   readonly log: (level: 'debug' | 'error', message: string) => void;
+  /** Told of what happens to peers; without it, the data worker sends no events. */
+  readonly onEvent?: (event: DeviceEvent) => void;
 }
 
 export interface DeviceReport extends InterfaceStatus {

@@ -44,6 +44,7 @@ class WorkerEngine implements Engine {
     const settings: WorkerSettings = {
       name: options.name,
       wakeFd: this.#wake.fd,
+      events: options.onEvent !== undefined,
       ...(options.tunFd !== undefined && { tunFd: options.tunFd }),
       ...(aead !== undefined && { aead }),
     };
@@ -55,6 +56,7 @@ class WorkerEngine implements Engine {
       });
       this.#worker.on('exit', (code) => {
         this.#isEnded = true;
+        this.#wake.close();
         for (const settle of this.#waiting.values()) settle(undefined);
         this.#waiting.clear();
         resolve(crash ?? (code === 0 ? undefined : new Error(`data worker exited with ${code}`)));
@@ -66,6 +68,7 @@ class WorkerEngine implements Engine {
     return new Promise((resolve, reject) => {
       this.#worker.on('message', (reply: Reply) => {
         if (reply.type === 'log') this.#options.log(reply.level, reply.message);
+        else if (reply.type === 'event') this.#options.onEvent?.(reply.event);
         else if (reply.type === 'started') {
           this.interfaceName = reply.name;
           resolve(this);

@@ -1,5 +1,6 @@
 /** What the main thread and the data worker say to each other. */
 import type { DeviceChange, PeerStatus } from '../core/change.js';
+import type { DeviceEvent } from '../core/device.js';
 import type { DeviceReport, LogLevel } from './handle.js';
 
 export interface WorkerSettings {
@@ -8,6 +9,8 @@ export interface WorkerSettings {
   /** An eventfd that ends the worker's wait. */
   readonly wakeFd: number;
   readonly aead?: string;
+  /** Whether events are wanted. */
+  readonly events: boolean;
 }
 
 export type Request =
@@ -21,6 +24,7 @@ export type Reply =
   | { readonly type: 'started'; readonly name: string }
   | { readonly type: 'failed'; readonly code: string; readonly message: string }
   | { readonly type: 'log'; readonly level: Exclude<LogLevel, 'verbose' | 'silent'>; readonly message: string }
+  | { readonly type: 'event'; readonly event: DeviceEvent }
   | { readonly type: 'configured'; readonly id: number; readonly errno: number }
   | { readonly type: 'report'; readonly id: number; readonly report: DeviceReport }
   | { readonly type: 'peers'; readonly id: number; readonly peers: readonly PeerStatus[] }

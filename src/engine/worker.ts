@@ -43,7 +43,12 @@ function handle(plane: DataPlane, request: Request): void {
 
 function start(): DataPlane | undefined {
   try {
-    return new DataPlane(workerData as WorkerSettings, (level, message) => say({ type: 'log', level, message }));
+    const settings = workerData as WorkerSettings;
+    return new DataPlane(
+      settings,
+      (level, message) => say({ type: 'log', level, message }),
+      settings.events ? (event) => say({ type: 'event', event }) : () => {},
+    );
   } catch (error) {
     const { code = 'ERR_ENGINE', message } = error as Error & { code?: string };
     say({ type: 'failed', code, message });
