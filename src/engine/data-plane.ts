@@ -7,7 +7,7 @@
 import { GONE, PacketBatch } from '../core/batch.js';
 import type { DeviceChange } from '../core/change.js';
 import { Device, type DeviceEvent } from '../core/device.js';
-import { type Crypto, createCrypto } from '../crypto/index.js';
+import type { Crypto } from '../crypto/index.js';
 import { bootTimeMs } from '../linux/clock.js';
 import { Errno } from '../linux/errno.js';
 import { addressOf } from '../linux/ffi.js';
@@ -65,12 +65,15 @@ export class DataPlane {
   #handshakesWaiting = 0;
   #ended = false;
 
-  /** @throws SystemError when there is no TUN to be had; CryptoError for an impossible back end */
-  constructor(settings: WorkerSettings, log: Log, tell: Tell) {
+  /**
+   * @param makeCrypto makes the cipher, for packets in this memory
+   * @throws SystemError when there is no TUN to be had; whatever `makeCrypto` throws
+   */
+  constructor(settings: WorkerSettings, makeCrypto: (arena: Uint8Array) => Crypto, log: Log, tell: Tell) {
     this.#log = log;
     this.#tell = tell;
     this.#base = addressOf(this.#arena.bytes);
-    this.crypto = createCrypto(this.#arena.bytes, settings.aead);
+    this.crypto = makeCrypto(this.#arena.bytes);
     this.#tun = settings.tunFd === undefined ? TunDevice.create(settings.name) : new TunDevice(settings.tunFd);
     this.#watcher = new DeviceWatcher(this.#tun);
     if (settings.tunFd === undefined) this.#watcher.setMtu(DEFAULT_MTU);

@@ -37,7 +37,7 @@ class WorkerEngine implements Engine {
   #configuring: Promise<unknown> = Promise.resolve();
   #isEnded = false;
 
-  constructor(options: EngineOptions) {
+  constructor(options: EngineOptions, worker: URL) {
     this.#options = options;
     this.#wake = new EventFd();
     const aead = process.env['TYPETUN_AEAD'];
@@ -48,7 +48,7 @@ class WorkerEngine implements Engine {
       ...(options.tunFd !== undefined && { tunFd: options.tunFd }),
       ...(aead !== undefined && { aead }),
     };
-    this.#worker = new Worker(new URL('./worker.js', import.meta.url), { workerData: settings });
+    this.#worker = new Worker(worker, { workerData: settings });
     this.ended = new Promise((resolve) => {
       let crash: Error | undefined;
       this.#worker.on('error', (error) => {
@@ -143,8 +143,12 @@ class WorkerEngine implements Engine {
 
 /**
  * Makes the device and starts its data worker.
+ * @param worker its entry: bench/ alone has another one, with the same data plane around a cipher of its own
  * @throws EngineError, with an errno's name as its code where the system refused
  */
-export function startEngine(options: EngineOptions): Promise<Engine> {
-  return new WorkerEngine(options).start();
+export function startEngine(
+  options: EngineOptions,
+  worker: URL = new URL('./worker.js', import.meta.url),
+): Promise<Engine> {
+  return new WorkerEngine(options, worker).start();
 }
