@@ -47,6 +47,8 @@ export interface DaemonOptions {
   readonly env?: NodeJS.ProcessEnv;
   /** The interface's name, when the lab's own does not do. */
   readonly name?: string;
+  /** The words that start the daemon, before `-f NAME`, in place of the implementation's own. */
+  readonly command?: readonly string[];
 }
 
 export interface CommandOptions {
@@ -162,7 +164,7 @@ export class Lab {
 
   /** Starts a daemon in a namespace, waits until it answers on its UAPI socket, and gives it a key. */
   async device(implementation: Implementation, ns: number | string, options: DaemonOptions = {}): Promise<Device> {
-    const command = commandOf(implementation);
+    const command = options.command ?? commandOf(implementation);
     assert.ok(command, `${implementation} is not installed`);
     const name = options.name ?? `t${this.#id}-${this.#names++}`;
     assert.ok(name.length <= 15, `${name}: longer than an interface's name can be`);

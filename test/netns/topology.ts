@@ -1,5 +1,5 @@
 /** Tunnels between two namespaces of a lab: the birthplace one that harness.ts draws, and its parts. */
-import type { Device, Implementation, Lab } from './harness.js';
+import type { DaemonOptions, Device, Implementation, Lab } from './harness.js';
 
 export type Pair = readonly [Implementation, Implementation];
 
@@ -15,19 +15,24 @@ export interface TunnelOptions {
   readonly psk?: boolean;
   /** Where the daemons start; namespace 0 unless told, which is made with the other two then. */
   readonly birthplaces?: readonly [number, number];
+  /** For both daemons. */
+  readonly daemon?: Pick<DaemonOptions, 'command' | 'env'>;
+  /** Where each device finds its peer, told with the peer: boringtun cannot be told later. */
+  readonly endpoints?: readonly [string, string];
 }
 
 /**
- * Two devices in namespaces 1 and 2, configured and up, without endpoints. Namespaces are made if the birthplaces
+ * Two devices in namespaces 1 and 2, configured and up, without endpoints unless told. Namespaces are made if the birthplaces
  * are not told, else they are there already.
  */
 export async function tunnel(lab: Lab, pair: Pair, options: TunnelOptions = {}): Promise<[Device, Device]> {
   if (options.birthplaces === undefined) await lab.namespace(0, 1, 2);
   const [bornA, bornB] = options.birthplaces ?? [0, 0];
-  const [a, b] = await Promise.all([lab.device(pair[0], bornA), lab.device(pair[1], bornB)]);
+  const { daemon } = options;
+  const [a, b] = await Promise.all([lab.device(pair[0], bornA, daemon), lab.device(pair[1], bornB, daemon)]);
   const psk = options.psk ? await lab.sh('wg genpsk') : undefined;
-  await join(lab, a, b, 0, bornA, options.mtu, psk);
-  await join(lab, b, a, 1, bornB, options.mtu, psk);
+  await join(lab, a, b, 0, bornA, options, psk);
+  await join(lab, b, a, 1, bornB, options, psk);
   return [a, b];
 }
 
@@ -38,14 +43,15 @@ async function join(
   peer: Device,
   side: 0 | 1,
   birthplace: number,
-  mtu: number | undefined,
+  { mtu, endpoints: at }: TunnelOptions,
   psk: string | undefined,
 ): Promise<void> {
   const home = lab.ns(side + 1);
   const other = side === 0 ? 1 : 0;
   const key = psk === undefined ? '' : `preshared-key <(echo ${psk})`;
+  const endpoint = at === undefined ? '' : `endpoint ${at[side]}`;
   await lab.sh(`
-    wg set ${self.name} listen-port ${PORTS[side]} peer ${peer.publicKey} ${key} allowed-ips ${V4[other]}/32,${V6[other]}/128
+    wg set ${self.name} listen-port ${PORTS[side]} peer ${peer.publicKey} ${key} ${endpoint} allowed-ips ${V4[other]}/32,${V6[other]}/128
     ${birthplace === side + 1 ? '' : `ip -n ${lab.ns(birthplace)} link set ${self.name} netns ${home}`}
     ip -n ${home} address add ${V4[side]}/24 dev ${self.name}
     ip -n ${home} address add ${V6[side]}/112 dev ${self.name} nodad
@@ -102,7 +108,12 @@ export async function ping(lab: Lab, ns: number | string, host: string, options 
  *
  * Without endpoints, and with addresses only if asked for.
  */
-export async function vethTunnel(lab: Lab, pair: Pair, addresses = true): Promise<[Device, Device]> {
+export async function vethTunnel(
+  lab: Lab,
+  pair: Pair,
+  addresses = true,
+  options: Omit<TunnelOptions, 'birthplaces'> = {},
+): Promise<[Device, Device]> {
   await lab.namespace(1, 2);
   await lab.veth(1, 'veth1', 2, 'veth2');
   if (addresses) {
@@ -111,5 +122,5 @@ export async function vethTunnel(lab: Lab, pair: Pair, addresses = true): Promis
       await lab.ip(side, `address add fd00:aa::${side}/96 dev veth${side} nodad`);
     }
   }
-  return tunnel(lab, pair, { birthplaces: [1, 2] });
+  return tunnel(lab, pair, { ...options, birthplaces: [1, 2] });
 }

@@ -1,0 +1,77 @@
+/**
+ * `npm run bench`: typetun beside wireguard-go, gotatun and boringtun, in one run, on this machine.
+ * bench/options.ts has the options, docs/performance.md the method.
+ */
+import { mkdirSync, readFileSync, writeFileSync } from 'node:fs';
+import { dirname } from 'node:path';
+import { missing } from '../test/netns/environment.js';
+import { findContestants } from './contestants.js';
+import { describeMachine, describeVersion } from './machine.js';
+import { groupTable } from './markdown.js';
+import { measureNetwork, NETWORK_SUBJECTS } from './network.js';
+import { type Options, parseOptions, USAGE } from './options.js';
+import type { Group, Results } from './results.js';
+
+async function measure(options: Options, args: readonly string[]): Promise<Results> {
+  const started = new Date();
+  const version = describeVersion();
+  const reasons: string[] = [];
+  const say = (line: string): void => void process.stderr.write(`${line}\n`);
+  const fail = (reason: string): void => {
+    reasons.push(reason);
+    say(`not measured: ${reason}`);
+  };
+  const groups: Group[] = [];
+  const { subjects, rounds, seconds } = options;
+  if (NETWORK_SUBJECTS.some((subject) => subjects.has(subject))) {
+    const obstacle = process.getuid?.() === 0 ? missing(['iperf3']) : 'tunnels are measured by root';
+    if (obstacle !== false) fail(`everything through a tunnel: ${obstacle}`);
+    else {
+      const field = findContestants(options.contestants, options.build, version, say);
+      for (const reason of field.missing) fail(reason);
+      groups.push(...(await measureNetwork({ contestants: field.contestants, subjects, rounds, seconds, say, fail })));
+    }
+  }
+  return {
+    format: 1,
+    command: ['npm run bench', ...(args.length > 0 ? ['--', ...args] : [])].join(' '),
+    version,
+    started: started.toISOString(),
+    durationS: Math.round((Date.now() - started.getTime()) / 1000),
+    machine: describeMachine(),
+    groups,
+    missing: reasons,
+  };
+}
+
+function show({ groups, missing: reasons, machine, durationS, version }: Results): void {
+  console.log(`\ntypetun ${version}, Node.js ${machine.node}, Linux ${machine.kernel}, ${durationS} s`);
+  console.log('median (least–most) ×ratio to the baseline; ↓ less is better');
+  for (const group of groups) console.log(`\n${group.title}, ratios to ${group.baseline}\n\n${groupTable(group)}`);
+  if (reasons.length > 0) console.log(`\nNot measured:\n${reasons.map((reason) => `- ${reason}`).join('\n')}`);
+}
+
+async function main(args: readonly string[]): Promise<number> {
+  const options = parseOptions(args);
+  if (options === undefined) {
+    console.log(USAGE);
+    return 0;
+  }
+  const results =
+    options.from === undefined
+      ? await measure(options, args)
+      : (JSON.parse(readFileSync(options.from, 'utf8')) as Results);
+  if (options.from === undefined) {
+    mkdirSync(dirname(options.json), { recursive: true });
+    writeFileSync(options.json, `${JSON.stringify(results, null, 1)}\n`);
+  }
+  show(results);
+  return results.groups.length > 0 ? 0 : 1;
+}
+
+try {
+  process.exitCode = await main(process.argv.slice(2));
+} catch (error) {
+  console.error(`bench: ${(error as Error).message}`);
+  process.exitCode = 1;
+}
