@@ -12,6 +12,8 @@ export interface EngineOptions {
   readonly name: string;
   /** An already open TUN descriptor (`WG_TUN_FD`). */
   readonly tunFd?: number;
+  /** Batching features to do without, as `TYPETUN_OFFLOAD` names them, which is the default. */
+  readonly offloads?: string;
   readonly log: (level: 'debug' | 'error', message: string) => void;
   /** Told of what happens to peers; without it, the data worker sends no events. */
   readonly onEvent?: (event: DeviceEvent) => void;
@@ -20,6 +22,8 @@ export interface EngineOptions {
 export interface DeviceReport extends InterfaceStatus {
   /** Packets dropped since the start, by reason. */
   readonly drops: DropCounts;
+  /** Batching features in use: names of `TYPETUN_OFFLOAD`; `tun-read(tcp)` is without UDP. */
+  readonly offloads: readonly string[];
 }
 
 export interface Engine {

@@ -5,6 +5,7 @@ import { Worker } from 'node:worker_threads';
 import type { DeviceChange, PeerStatus } from '../core/change.js';
 import { EventFd } from '../linux/poll.js';
 import type { DeviceReport, Engine, EngineOptions } from './handle.js';
+import { OFFLOAD_VARIABLE, parseOffloads } from './offloads.js';
 import type { Reply, Request, WorkerSettings } from './protocol.js';
 
 export type { Engine, EngineOptions } from './handle.js';
@@ -39,11 +40,13 @@ class WorkerEngine implements Engine {
 
   constructor(options: EngineOptions, worker: URL) {
     this.#options = options;
+    const offloads = parseOffloads(options.offloads ?? process.env[OFFLOAD_VARIABLE] ?? '');
     this.#wake = new EventFd();
     const aead = process.env['TYPETUN_AEAD'];
     const settings: WorkerSettings = {
       name: options.name,
       wakeFd: this.#wake.fd,
+      offloads: [...offloads],
       events: options.onEvent !== undefined,
       ...(options.tunFd !== undefined && { tunFd: options.tunFd }),
       ...(aead !== undefined && { aead }),
@@ -144,7 +147,7 @@ class WorkerEngine implements Engine {
 /**
  * Makes the device and starts its data worker.
  * @param worker its entry: bench/ alone has another one, with the same data plane around a cipher of its own
- * @throws EngineError, with an errno's name as its code where the system refused
+ * @throws EngineError, with an errno's name as its code where the system refused; OffloadError for names of none
  */
 export function startEngine(
   options: EngineOptions,

@@ -2,6 +2,7 @@
 import type { DeviceChange, PeerStatus } from '../core/change.js';
 import type { DeviceEvent } from '../core/device.js';
 import type { DeviceReport, LogLevel } from './handle.js';
+import type { OffloadName } from './offloads.js';
 
 export interface WorkerSettings {
   readonly name: string;
@@ -9,6 +10,8 @@ export interface WorkerSettings {
   /** An eventfd that ends the worker's wait. */
   readonly wakeFd: number;
   readonly aead?: string;
+  /** Batching features that may be used. */
+  readonly offloads: readonly OffloadName[];
   /** Whether events are wanted. */
   readonly events: boolean;
 }

@@ -58,14 +58,24 @@ export function loadLibrary(path: string | null): Library {
 }
 
 const PROT_READ_WRITE = 3;
-/** MAP_PRIVATE | MAP_ANONYMOUS | MAP_32BIT; the last exists on x86-64 alone (mmap(2)). */
-const MAP_LOW = 0x62;
+const MAP_SHARED = 0x1;
+const MAP_PRIVATE = 0x2;
+const MAP_FIXED = 0x10;
+const MAP_ANONYMOUS = 0x20;
+/** The first 2 GiB; exists on x86-64 alone (mmap(2)). */
+const MAP_32BIT = 0x40;
+const MFD_CLOEXEC = 1;
 const PAGE = 4096;
+const CAN_MAP_LOW: boolean = process.arch === 'x64';
 
 const libc = koffi.load(null);
 const mmap = libc.func('mmap', 'int64_t', ['uintptr_t', 'size_t', 'int', 'int', 'int', 'int64_t']);
 const munmap = libc.func('munmap', 'int', ['uintptr_t', 'size_t']);
+const ftruncate = libc.func('ftruncate', 'int', ['int', 'int64_t']);
+const closeFile = libc.func('close', 'int', ['int']);
 const mappings = new FinalizationRegistry<{ at: number; bytes: number }>(({ at, bytes }) => munmap(at, bytes));
+/** Where memory is found at a second address: see {@link mirrorLow}. */
+const mirrors = new WeakMap<ArrayBufferLike, number>();
 
 /**
  * Fixed memory for native calls: off-heap, zeroed, never moved while it is referenced.
@@ -75,20 +85,60 @@ const mappings = new FinalizationRegistry<{ at: number; bytes: number }>(({ at, 
  * address above that is a number on the heap, made anew for every call.)
  */
 export function allocate(bytes: number): Uint8Array {
-  return new Uint8Array(bytes >= PAGE && process.arch === 'x64' ? mapLow(bytes) : new ArrayBuffer(bytes));
+  return new Uint8Array(bytes >= PAGE && CAN_MAP_LOW ? mapLow(bytes) : new ArrayBuffer(bytes));
 }
 
 function mapLow(bytes: number): ArrayBuffer {
-  const at: number = mmap(0, bytes, PROT_READ_WRITE, MAP_LOW, -1, 0);
+  const at: number = mmap(0, bytes, PROT_READ_WRITE, MAP_PRIVATE | MAP_ANONYMOUS | MAP_32BIT, -1, 0);
   if (at <= 0) return new ArrayBuffer(bytes);
   const buffer = koffi.view(at, bytes);
   mappings.register(buffer, { at, bytes });
   return buffer;
 }
 
+/**
+ * Gives memory that lies high (WebAssembly's, which the engine places) a second address in the first
+ * 2 GiB, for the reason told at {@link allocate}: the same pages, mapped twice. From then on
+ * {@link addressOf} tells the low one. Does nothing where the system cannot do it.
+ * @param memory whole pages, all zero: what was in it is lost
+ * @returns takes the second address back; to be called before the memory is given up
+ */
+export function mirrorLow(memory: Uint8Array): () => void {
+  const nothing = (): void => {};
+  const size = memory.byteLength;
+  const high = addressOf(memory);
+  if (!CAN_MAP_LOW || high % PAGE !== 0 || size % PAGE !== 0) return nothing;
+  const fd: number = memfdCreate();
+  if (fd < 0) return nothing;
+  const low: number = ftruncate(fd, size) === 0 ? mmap(0, size, PROT_READ_WRITE, MAP_SHARED | MAP_32BIT, fd, 0) : -1;
+  // In the place of the old pages; should it fail, these are still there.
+  const same = low > 0 && mmap(high, size, PROT_READ_WRITE, MAP_SHARED | MAP_FIXED, fd, 0) === high;
+  closeFile(fd);
+  if (low > 0 && !same) munmap(low, size);
+  if (!same) return nothing;
+  mirrors.set(memory.buffer, low - memory.byteOffset);
+  return () => {
+    mirrors.delete(memory.buffer);
+    munmap(low, size);
+  };
+}
+
+function memfdCreate(): number {
+  try {
+    const create = libc.func('memfd_create', 'int', ['str', 'uint']) as unknown as (
+      name: string,
+      flags: number,
+    ) => number;
+    return create('typetun', MFD_CLOEXEC);
+  } catch {
+    return -1;
+  }
+}
+
 /** Where a typed array made by {@link allocate} (or over WebAssembly memory) starts. */
 export function addressOf(view: Uint8Array): number {
-  return Number(koffi.address(view.buffer as ArrayBuffer)) + view.byteOffset;
+  const start = mirrors.get(view.buffer) ?? Number(koffi.address(view.buffer as ArrayBuffer));
+  return start + view.byteOffset;
 }
 
 /** `errno` of the last native call on this thread. Read it at once. */

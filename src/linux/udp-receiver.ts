@@ -33,8 +33,12 @@ const IPV6_TCLASS = 67;
 const UDP_GRO = 104;
 const AF_INET = 2;
 
-/** The most datagrams that UDP GRO merges into one message (UDP_GRO_CNT_MAX of the kernel). */
-const MAX_SEGMENTS = 64;
+/**
+ * Bytes to ask the socket for at once, as far as the last messages tell: merged ones are worked off while
+ * they are in the processor's cache.
+ */
+const BYTES_AT_ONCE = 1 << 18;
+const MIN_MESSAGES = 4;
 
 /** Row of an endpoint table: see core/endpoint.ts. */
 const ENDPOINT_SIZE = 48;
@@ -50,8 +54,16 @@ export class UdpReceiver {
   readonly #names: Uint8Array;
   readonly #control: Uint8Array;
   readonly #controlView: DataView;
+  /** Messages to ask for. */
+  #wanted: number;
+  /** Messages read, the one being worked off, and what of it is done: datagrams behind it are in `#segment`s. */
+  #got = 0;
+  #message = 0;
+  #from = 0;
+  #total = 0;
   #segment = 0;
-  /** Datagrams lost: longer than their slot, or more in one message than there are rows. */
+  #tos = 0;
+  /** Datagrams longer than their slot, and so lost; the owner takes and clears it. */
   lost = 0;
 
   /**
@@ -69,6 +81,7 @@ export class UdpReceiver {
   ) {
     const count = slots.length;
     this.#messages = count;
+    this.#wanted = count;
     this.#slots = slots;
     this.#endpoints = endpoints;
     this.#endpointRows = endpointRows;
@@ -91,50 +104,78 @@ export class UdpReceiver {
     }
   }
 
+  /** Whether datagrams are left that did not fit the rows. They are the next to be taken. */
+  get waiting(): boolean {
+    return this.#message < this.#got;
+  }
+
   /**
-   * Fills `rows` from the start with what has arrived. Takes no more messages than have room when all
-   * are merged ones, so give {@link MAX_SEGMENTS} rows for each slot.
-   * @returns messages read, or -errno; never throws
+   * Fills `rows` from the start: with what is left from the last time, or else with what has arrived.
+   * @returns messages read, or -errno; 0 with rows that were left. Never throws
    */
   receive(socket: UdpSocket, rows: ReceivedRows): number {
     rows.count = 0;
-    const room = socket.gro ? Math.max(1, Math.floor(rows.capacity / MAX_SEGMENTS)) : rows.capacity;
-    const messages = Math.min(this.#messages, room);
+    let read = 0;
+    if (!this.waiting) {
+      read = this.#read(socket);
+      if (read < 0) return read;
+    }
+    while (this.#message < this.#got && this.#unpack(rows));
+    return read;
+  }
+
+  #read(socket: UdpSocket): number {
     const view = this.#view;
-    for (let i = 0; i < messages; i++) {
+    const wanted = socket.gro ? this.#wanted : this.#messages;
+    for (let i = 0; i < wanted; i++) {
       view.setUint32(i * MMSGHDR + 8, NAME_SIZE, true);
       view.setUint32(i * MMSGHDR + 40, CONTROL_SIZE, true);
     }
-    const got = recvmmsg(socket.fd, this.#headersAddress, messages, 0, 0);
+    const got = recvmmsg(socket.fd, this.#headersAddress, wanted, 0, 0);
+    this.#message = 0;
+    this.#from = 0;
+    this.#got = Math.max(0, got);
     if (got < 0) return -errno();
-    for (let i = 0; i < got; i++) this.#unpack(i, rows);
+    let bytes = 0;
+    for (let i = 0; i < got; i++) bytes += view.getUint32(i * MMSGHDR + 56, true);
+    const fit = Math.floor((BYTES_AT_ONCE * got) / (bytes + 1));
+    this.#wanted = Math.max(Math.min(MIN_MESSAGES, this.#messages), Math.min(this.#messages, fit));
     return got;
   }
 
-  #unpack(i: number, rows: ReceivedRows): void {
-    const at = i * MMSGHDR;
-    const total = this.#view.getUint32(at + 56, true);
-    if ((this.#view.getUint32(at + 48, true) & MSG_TRUNC) !== 0) {
+  /** Makes rows of the present message. @returns whether all of it fitted; the next message is the present one then */
+  #unpack(rows: ReceivedRows): boolean {
+    const i = this.#message;
+    const endpoint = this.#endpointRows[i]!;
+    if (this.#from === 0 && !this.#begin(i, endpoint)) {
+      this.#message++;
       this.lost++;
-      return;
+      return true;
     }
-    const endpointRow = this.#endpointRows[i]!;
-    this.#source(i, endpointRow);
-    const tos = this.#controls(i, this.#view.getUint32(at + 40, true), endpointRow);
-    const segment = this.#segment > 0 && this.#segment < total ? this.#segment : total;
-    let from = 0;
     do {
-      if (rows.count === rows.capacity) {
-        this.lost++;
-        return;
-      }
+      if (rows.count === rows.capacity) return false;
       const row = rows.count++;
-      rows.offset[row] = this.#slots[i]! + from;
-      rows.length[row] = Math.min(segment, total - from);
-      rows.endpoint[row] = endpointRow;
-      rows.tos[row] = tos;
-      from += segment;
-    } while (from < total);
+      rows.offset[row] = this.#slots[i]! + this.#from;
+      rows.length[row] = Math.min(this.#segment, this.#total - this.#from);
+      rows.endpoint[row] = endpoint;
+      rows.tos[row] = this.#tos;
+      this.#from += this.#segment;
+    } while (this.#from < this.#total);
+    this.#message++;
+    this.#from = 0;
+    return true;
+  }
+
+  /** @returns whether the message is whole */
+  #begin(i: number, endpoint: number): boolean {
+    const at = i * MMSGHDR;
+    if ((this.#view.getUint32(at + 48, true) & MSG_TRUNC) !== 0) return false;
+    this.#total = this.#view.getUint32(at + 56, true);
+    this.#segment = 0;
+    this.#source(i, endpoint);
+    this.#tos = this.#controls(i, this.#view.getUint32(at + 40, true), endpoint);
+    if (this.#segment <= 0 || this.#segment > this.#total) this.#segment = this.#total;
+    return true;
   }
 
   /** The sender's socket address becomes an endpoint row. */
@@ -166,7 +207,6 @@ export class UdpReceiver {
     const row = endpointRow * ENDPOINT_SIZE;
     const end = i * CONTROL_SIZE + Math.min(length, CONTROL_SIZE);
     let tos = 0;
-    this.#segment = 0;
     for (let at = i * CONTROL_SIZE; at + CMSG_HEADER <= end; ) {
       const size = view.getUint32(at, true);
       if (size < CMSG_HEADER) break;

@@ -87,6 +87,11 @@ export class UdpSender {
     putPointer(this.#view, 32, this.#address + CONTROL);
   }
 
+  /** Sources are checked again before they are used. */
+  routesChanged(): void {
+    this.generation = (this.generation + 1) >>> 0 || 1;
+  }
+
   /** Sends every row of the batch. Never throws. */
   send(sockets: readonly UdpSocket[], rows: SentRows): void {
     this.#mayWait = true;

@@ -58,6 +58,11 @@ export class Splitter {
     this.#arena = arena;
   }
 
+  /** Bytes of the longest packet that what {@link Splitter.begin} found is cut into. */
+  get segmentLength(): number {
+    return this.#count === 1 ? this.#length : this.#header + this.#gsoSize;
+  }
+
   /**
    * Looks at a TUN read.
    * @param headerAt of its virtio header: 10 bytes; they may be overwritten afterwards

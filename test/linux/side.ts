@@ -107,9 +107,11 @@ export class Side {
     this.messages = [];
     while (all.length < count && this.#poller.wait(2000) > 0) {
       for (const socket of this.sockets) {
-        const got = this.receiver.receive(socket, this.#rows);
-        if (got > 0) this.messages.push(got);
-        for (let row = 0; got > 0 && row < this.#rows.count; row++) all.push(this.#got(row));
+        do {
+          const got = this.receiver.receive(socket, this.#rows);
+          if (got > 0) this.messages.push(got);
+          for (let row = 0; row < this.#rows.count; row++) all.push(this.#got(row));
+        } while (this.receiver.waiting);
       }
     }
     return all;
