@@ -130,9 +130,10 @@ function endOnBugs({ uapi }: Daemon, log: Log): void {
 
 async function logStatus(engine: Engine, log: Log): Promise<void> {
   try {
-    const { listenPort, fwmark, drops } = await engine.report();
+    const { listenPort, fwmark, drops, offloads } = await engine.report();
     const counts = Object.entries(drops).map(([reason, count]) => `${reason}=${count}`);
-    log.always(`listen port ${listenPort}, fwmark ${fwmark}, drops: ${counts.join(' ') || 'none'}`);
+    const inUse = offloads.join(' ') || 'none';
+    log.always(`listen port ${listenPort}, fwmark ${fwmark}, offloads: ${inUse}, drops: ${counts.join(' ') || 'none'}`);
   } catch {
     log.always('the device has ended');
   }

@@ -19,6 +19,7 @@ interface Line {
   readonly foreground: boolean;
   readonly help: boolean;
   readonly version: boolean;
+  readonly offload?: string | undefined;
   readonly words: readonly string[];
 }
 
@@ -31,6 +32,7 @@ function parse(args: string[]): Line {
       options: {
         foreground: { type: 'boolean', short: 'f', default: false },
         help: { type: 'boolean', short: 'h', default: false },
+        offload: { type: 'string' },
         version: { type: 'boolean', default: false },
       },
     });
@@ -55,6 +57,8 @@ async function main(args: string[]): Promise<number | undefined> {
     await command();
     return undefined;
   }
+  // By the environment it reaches the process in the background, and whoever else reads it.
+  if (line.offload !== undefined) process.env['TYPETUN_OFFLOAD'] = line.offload;
   if (line.version) {
     const { describeVersion } = await import('./version.js');
     process.stdout.write(describeVersion());

@@ -2,7 +2,7 @@
 import { closeSync, existsSync, openSync, readdirSync } from 'node:fs';
 import { UAPI_DIRECTORY } from '../uapi/paths.js';
 
-export const USAGE: string = `Usage: typetun [-f|--foreground] INTERFACE
+export const USAGE: string = `Usage: typetun [-f|--foreground] [--offload=LIST] INTERFACE
        typetun demo
        typetun --version | --help
 
@@ -11,7 +11,8 @@ userspace API at ${UAPI_DIRECTORY}/INTERFACE.sock. Ends when the interface is de
 socket is removed. An interface that has a command's name: typetun -- INTERFACE.
 
   -f, --foreground   stay in the foreground
-      --version      print the version and the cipher's back end
+      --offload=LIST as TYPETUN_OFFLOAD, below
+      --version      print the version, the cipher's back end and the offloads
   -h, --help         print this
 
 Environment:
@@ -20,6 +21,8 @@ Environment:
   WG_PROCESS_FOREGROUND=1    as --foreground
   WG_TUN_FD, WG_UAPI_FD      an open TUN device, a listening socket: used instead of making them
   TYPETUN_AEAD               primitives, evp or noble: the cipher's back end
+  TYPETUN_OFFLOAD            batching to do without, with commas between: none, or -NAME of
+                             tun-read, tun-write, udp-gso, udp-gro
 
 Signals:
   SIGTERM, SIGINT            end: device and socket are removed

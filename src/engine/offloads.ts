@@ -2,7 +2,7 @@
  * The four batching features of the data path, by name: what a user may switch off, and what a device uses.
  */
 import { Offload, type TunDevice } from '../linux/tun.js';
-import type { UdpSocket } from '../linux/udp.js';
+import { bindBoth, type UdpSocket } from '../linux/udp.js';
 
 export const OFFLOADS = ['tun-read', 'tun-write', 'udp-gso', 'udp-gro'] as const;
 export type OffloadName = (typeof OFFLOADS)[number];
@@ -71,12 +71,21 @@ function kinds(name: string, { tcp, udp }: TunWrites): string[] {
   return [tcp && udp ? name : `${name}(${tcp ? 'tcp' : 'udp'})`];
 }
 
-/** The names of what is in use: `tun-read(tcp)` is without super-packets of UDP. */
-export function offloadsInUse(read: TunWrites, write: TunWrites, sockets: readonly UdpSocket[]): string[] {
+/** Of those wanted, the ones that sockets here can do. */
+export function udpOffloads(wanted: Offloads): string[] {
+  const sockets = bindBoth(0, 0, { gso: wanted.has('udp-gso'), gro: wanted.has('udp-gro') });
+  for (const socket of sockets) socket.close();
+  return namesOfUdp(sockets);
+}
+
+function namesOfUdp(sockets: readonly UdpSocket[]): string[] {
   return [
-    ...kinds('tun-read', read),
-    ...kinds('tun-write', write),
     ...(sockets.some(({ gso }) => gso) ? ['udp-gso'] : []),
     ...(sockets.some(({ gro }) => gro) ? ['udp-gro'] : []),
   ];
+}
+
+/** The names of what is in use: `tun-read(tcp)` is without super-packets of UDP. */
+export function offloadsInUse(read: TunWrites, write: TunWrites, sockets: readonly UdpSocket[]): string[] {
+  return [...kinds('tun-read', read), ...kinds('tun-write', write), ...namesOfUdp(sockets)];
 }

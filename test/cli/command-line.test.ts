@@ -16,19 +16,25 @@ test('typetun --help prints how it is used', async () => {
   }
 });
 
-test('typetun --version names version, cipher back end and Node.js', async () => {
+test('typetun --version names version, cipher back end, offloads and Node.js', async () => {
   const { version } = JSON.parse(readFileSync(new URL('../../../package.json', import.meta.url), 'utf8'));
   for (const [wanted, named] of [
     ['noble', 'noble'],
     ['evp', `evp (OpenSSL ${process.versions['openssl']})`],
   ] as const) {
-    const { code, stdout } = await typetun(['--version'], { TYPETUN_AEAD: wanted });
+    const { code, stdout } = await typetun(['--version', '--offload=none,tun-read'], { TYPETUN_AEAD: wanted });
     assert.equal(code, 0);
-    assert.equal(stdout, `typetun ${version}\nAEAD: ${named}\nNode.js: ${process.version} ${process.arch}\n`);
+    assert.equal(
+      stdout,
+      `typetun ${version}\nAEAD: ${named}\nOffloads: tun-read\nNode.js: ${process.version} ${process.arch}\n`,
+    );
   }
   const refused = await typetun(['--version'], { TYPETUN_AEAD: 'rot13' });
   assert.equal(refused.code, 1);
   assert.match(refused.stderr, /^typetun: TYPETUN_AEAD=rot13/);
+  const unknown = await typetun(['--version'], { TYPETUN_OFFLOAD: '-udp-gso,-tso' });
+  assert.equal(unknown.code, 1);
+  assert.match(unknown.stderr, /^typetun: "-tso" is no offload; choose from all, none, tun-read/);
 });
 
 test('typetun refuses what it does not understand, in one line and with status 1', async () => {

@@ -99,6 +99,7 @@ test("timestamp is wireguard-go's", () => {
 test('USAGE names every option, variable and signal, within 100 columns', () => {
   const words = [
     '--foreground',
+    '--offload',
     '--version',
     '--help',
     'LOG_LEVEL',
@@ -106,6 +107,7 @@ test('USAGE names every option, variable and signal, within 100 columns', () => 
     'WG_TUN_FD',
     'WG_UAPI_FD',
   ];
-  for (const word of [...words, 'TYPETUN_AEAD', 'SIGTERM', 'SIGUSR2']) assert.ok(USAGE.includes(word), word);
+  for (const word of [...words, 'TYPETUN_AEAD', 'TYPETUN_OFFLOAD', 'SIGTERM', 'SIGUSR2'])
+    assert.ok(USAGE.includes(word), word);
   for (const line of USAGE.split('\n')) assert.ok(line.length <= 100, line);
 });
