@@ -21,7 +21,7 @@ const RULES: Readonly<Record<string, Rule>> = {
   cli: { below: ['engine', 'uapi', 'config', 'offload', 'linux', 'crypto', 'core'], node: true, packages: [] },
   engine: { below: ['uapi', 'config', 'offload', 'linux', 'crypto', 'core'], node: true, packages: [] },
   uapi: { below: ['linux', 'core'], node: true, packages: [] },
-  config: { below: ['core'], node: false, packages: [] },
+  config: { below: ['uapi/address', 'uapi/slab', 'core'], node: false, packages: [] },
   offload: { below: ['core/ip-header'], node: false, packages: [] },
   'linux/ffi': { below: [], node: false, packages: ['koffi'] },
   linux: { below: [], node: true, packages: [] },

@@ -114,6 +114,18 @@ export function formatAddress(address: Uint8Array): string {
   return text;
 }
 
+/**
+ * An address as inet_ntop(3) of glibc writes it, and so every tool on the system: as {@link formatAddress}, and
+ * with a dotted tail where only the last four bytes are set and the first of these two pairs is not zero.
+ * @param address 4 or 16 bytes
+ */
+export function displayAddress(address: Uint8Array): string {
+  const compatible = address.length === 16 && (address[12] !== 0 || address[13] !== 0);
+  if (compatible && address.subarray(0, 12).every((byte) => byte === 0))
+    return `::${formatAddress(address.subarray(12))}`;
+  return formatAddress(address);
+}
+
 /** The first longest run of two or more zero groups, as [start, end), else [-1, -1] (RFC 5952, section 4.2). */
 function longestZeroRun(address: Uint8Array): readonly [number, number] {
   let best: readonly [number, number] = [-1, -1];

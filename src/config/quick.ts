@@ -1,0 +1,92 @@
+/** The lines that wg-quick(8) reads itself and wg(8) never sees. */
+import { ConfigError } from './errors.js';
+import type { LineReader } from './lines.js';
+import type { QuickConfig } from './types.js';
+import { decode, isSpace } from './values.js';
+
+const EQUALS = 0x3d;
+const HASH = 0x23;
+const OPEN = 0x5b;
+/** Longer than any key. */
+const MAX_KEY_BYTES = 16;
+const HOOKS = { preup: 'preUp', postup: 'postUp', predown: 'preDown', postdown: 'postDown' } as const;
+const KEYS: ReadonlySet<string> = new Set(['address', 'dns', 'mtu', 'table', 'saveconfig', ...Object.keys(HOOKS)]);
+
+export function emptyQuickConfig(): QuickConfig {
+  return {
+    addresses: [],
+    dns: { servers: [], searchDomains: [] },
+    saveConfig: false,
+    preUp: [],
+    postUp: [],
+    preDown: [],
+    postDown: [],
+  };
+}
+
+/** Whether a line opens a section, by its first byte that is no white space. */
+export function opensSection(raw: Uint8Array): boolean {
+  return raw.find((byte) => !isSpace(byte)) === OPEN;
+}
+
+/** @returns the key of a line of wg-quick's, in lower case, or undefined for one of wg's */
+export function quickKey(raw: Uint8Array): string | undefined {
+  let from = 0;
+  while (from < raw.length && isSpace(raw[from]!)) from++;
+  let to = from;
+  while (to < raw.length && raw[to] !== EQUALS && raw[to] !== HASH && to - from <= MAX_KEY_BYTES * 4) to++;
+  while (to > from && isSpace(raw[to - 1]!)) to--;
+  if (to - from > MAX_KEY_BYTES) return undefined;
+  const key = decode(raw.subarray(from, to)).toLowerCase();
+  return KEYS.has(key) ? key : undefined;
+}
+
+/**
+ * Reads the value of a line whose key is `key`. A comment ends it, except in a hook: a shell has its own.
+ * @throws ConfigError
+ */
+export function readQuickLine(reader: LineReader, key: string, quick: QuickConfig): void {
+  const raw = reader.raw();
+  const { line } = reader;
+  const equals = raw.indexOf(EQUALS);
+  const hash = raw.indexOf(HASH);
+  if (equals < 0 || (hash >= 0 && hash < equals)) {
+    throw new ConfigError('ERR_CONFIG_LINE', 'Line unrecognized', reader.compact().slice(), line);
+  }
+  if (Object.hasOwn(HOOKS, key)) {
+    quick[HOOKS[key as keyof typeof HOOKS]].push({ text: decode(raw.subarray(equals + 1)).trim(), line });
+    return;
+  }
+  const text = decode(raw.subarray(equals + 1, hash < 0 ? raw.length : hash)).trim();
+  const refuse = (problem: string): never => {
+    throw new ConfigError('ERR_CONFIG_VALUE', problem, new TextEncoder().encode(text), line);
+  };
+  const parts = text
+    .split(',')
+    .map((part) => part.trim())
+    .filter((part) => part !== '')
+    .map((part) => ({ text: part, line }));
+  switch (key) {
+    case 'address':
+      if (parts.some((part) => !/^[0-9a-f:./]+$/i.test(part.text))) refuse('Address is not an IP address');
+      quick.addresses.push(...parts);
+      return;
+    case 'dns':
+      for (const part of parts) {
+        const isAddress = /^[0-9.]+$|:/.test(part.text);
+        (isAddress ? quick.dns.servers : quick.dns.searchDomains).push(part);
+      }
+      return;
+    case 'mtu':
+      if (text === '') return;
+      if (!/^\d{1,9}$/.test(text) || Number(text) < 68 || Number(text) > 65535) refuse('MTU is not 68-65535');
+      quick.mtu = Number(text);
+      return;
+    case 'table':
+      if (text !== '') quick.table = text;
+      return;
+    default:
+      if (!/^(true|false)$/i.test(text)) refuse('SaveConfig is neither true nor false');
+      quick.saveConfig = text.toLowerCase() === 'true';
+  }
+}
