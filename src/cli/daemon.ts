@@ -5,11 +5,11 @@
 import { closeSync, writeSync } from 'node:fs';
 import { type Engine, startEngine } from '../engine/index.js';
 import { disableCoreDumps } from '../linux/process.js';
+import { scopeIndex, scopeName } from '../uapi/scopes.js';
 import { checkSocketFree, listenUapi, type UapiServer } from '../uapi/server.js';
 import { descriptor, READY, REPORT_FD, TUN_FD, UAPI_FD } from './environment.js';
 import { Log, logLevel } from './log.js';
 import { probeSystem, startFailure } from './messages.js';
-import { scopeIndex, scopeName } from './scopes.js';
 
 /** A worker that does not end, or a log that nobody reads, is not waited for any longer. */
 const END_TIME_MS = 5_000;
