@@ -15,7 +15,7 @@ const HEX = Uint8Array.from('0123456789abcdef', (c) => c.charCodeAt(0));
 const STEP_BYTES = 1024;
 const NEWLINE = 0x0a;
 
-/** Text in a buffer that never grows; whoever writes asks {@link hasRoom} first. */
+/** Lines in a buffer that never grows; whoever writes asks {@link hasRoom} first. */
 export class AnswerWriter {
   readonly #buffer: Uint8Array;
   #length = 0;
@@ -66,6 +66,11 @@ export class AnswerWriter {
   /** The last line of every answer, and the blank line behind it. */
   errno(errno: number): void {
     this.line('errno', errno);
+    this.end();
+  }
+
+  /** The blank line that ends a request or an answer. */
+  end(): void {
     this.#buffer[this.#length++] = NEWLINE;
   }
 
