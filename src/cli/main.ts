@@ -1,14 +1,33 @@
 /** `typetun`: the first word decides what is loaded, and nothing else is. */
+import { basename } from 'node:path';
 import { parseArgs } from 'node:util';
 import { invalidName, isInterfaceName, isMusl, NO_NAME, USAGE, unsupported } from './messages.js';
+
+/** Runs a command with the words behind its name. @returns the exit code, or undefined where it was set already */
+type Run = (args: readonly string[]) => Promise<number | undefined>;
 
 /**
  * Commands by their first word, each loaded only when it is called. An interface that has such a name
  * is brought up by `typetun -- NAME`.
  */
-const COMMANDS: Readonly<Record<string, () => Promise<unknown>>> = {
-  demo: () => import('./demo/main.js'),
+const COMMANDS: Readonly<Record<string, Run>> = {
+  demo: async () => {
+    process.argv.splice(2, 1);
+    await import('./demo/main.js');
+    return undefined;
+  },
 };
+
+/** Commands that a symlink of their own name calls, as `wg -> typetun` does. */
+const LINK_NAMES: ReadonlySet<string> = new Set(['wg', 'wg-quick']);
+
+/** The command that is meant, and its words: by the name this program was called by, else by the first word. */
+function commandOf(calledAs: string, args: readonly string[]): { run: Run; args: readonly string[] } | undefined {
+  const name = basename(calledAs);
+  if (LINK_NAMES.has(name) && Object.hasOwn(COMMANDS, name)) return { run: COMMANDS[name]!, args };
+  const [first = '', ...rest] = args;
+  return Object.hasOwn(COMMANDS, first) ? { run: COMMANDS[first]!, args: rest } : undefined;
+}
 
 function fail(message: string): number {
   process.stderr.write(`typetun: ${message}\n`);
@@ -42,8 +61,8 @@ function parse(args: string[]): Line {
   }
 }
 
-async function main(args: string[]): Promise<number | undefined> {
-  const command = Object.hasOwn(COMMANDS, args[0] ?? '') ? COMMANDS[args[0]!] : undefined;
+async function main(calledAs: string, args: string[]): Promise<number | undefined> {
+  const command = commandOf(calledAs, args);
   const line = parse(command === undefined ? args : []);
   if (line.help) {
     process.stdout.write(USAGE);
@@ -51,12 +70,7 @@ async function main(args: string[]): Promise<number | undefined> {
   }
   const problem = unsupported(process.platform, process.arch, isMusl());
   if (problem !== undefined) return fail(problem);
-  if (command !== undefined) {
-    // A command reads the words behind its name, and sets the exit code itself.
-    process.argv.splice(2, 1);
-    await command();
-    return undefined;
-  }
+  if (command !== undefined) return command.run(command.args);
   // By the environment it reaches the process in the background, and whoever else reads it.
   if (line.offload !== undefined) process.env['TYPETUN_OFFLOAD'] = line.offload;
   if (line.version) {
@@ -76,7 +90,7 @@ async function main(args: string[]): Promise<number | undefined> {
 }
 
 try {
-  process.exitCode = (await main(process.argv.slice(2))) ?? process.exitCode;
+  process.exitCode = (await main(process.argv[1] ?? '', process.argv.slice(2))) ?? process.exitCode;
 } catch (error) {
   process.exitCode = fail(error instanceof Error ? error.message : String(error));
 }
