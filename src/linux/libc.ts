@@ -43,7 +43,7 @@ export function check(result: number, syscall: string): number {
 }
 
 /** A NUL-terminated copy of `text`. Keep the array as long as its address is in use. */
-function cString(text: string): Uint8Array {
+export function cString(text: string): Uint8Array {
   const bytes = new TextEncoder().encode(text);
   const memory = allocate(bytes.length + 1);
   memory.set(bytes);

@@ -1,0 +1,57 @@
+/** Sockets that are bound here and used by another process: socket(2), bind(2). */
+import { isIPv6 } from 'node:net';
+import { addressOf, allocate, loadLibrary, type Native } from './ffi.js';
+import {
+  AF_INET,
+  AF_INET6,
+  bind,
+  check,
+  close,
+  cString,
+  SOCK_CLOEXEC,
+  SOCK_DGRAM,
+  SOCK_NONBLOCK,
+  setsockopt,
+  socket,
+} from './libc.js';
+
+const inetPton: Native = loadLibrary(null).func('inet_pton', 'int', ['int', 'pointer', 'pointer']);
+
+const SOCK_STREAM = 1;
+const SOL_SOCKET = 1;
+const SO_REUSEADDR = 2;
+
+/**
+ * @param address IPv4 or IPv6; `::` takes IPv4 as well, as the system's bindv6only has it
+ * @param port 0 lets the system choose
+ * @returns the descriptor, which does not listen yet
+ * @throws SystemError EADDRINUSE, EADDRNOTAVAIL, EACCES for a port below 1024
+ */
+export function bindSocket(type: 'tcp' | 'udp', address: string, port: number): number {
+  const family = isIPv6(address) ? AF_INET6 : AF_INET;
+  const size = family === AF_INET ? 16 : 28;
+  const memory = allocate(32);
+  const at = addressOf(memory);
+  const view = new DataView(memory.buffer);
+  view.setUint16(0, family, true);
+  view.setUint16(2, port);
+  const text = cString(address);
+  inetPton(family, addressOf(text), at + (family === AF_INET ? 4 : 8));
+  const kind = (type === 'tcp' ? SOCK_STREAM : SOCK_DGRAM) | SOCK_CLOEXEC | SOCK_NONBLOCK;
+  const fd = check(socket(family, kind, 0), 'socket');
+  try {
+    if (type === 'tcp') reuseAddress(fd);
+    check(bind(fd, at, size), 'bind');
+    return fd;
+  } catch (error) {
+    close(fd);
+    throw error;
+  }
+}
+
+/** As every server does: connections of an earlier one in TIME_WAIT do not keep the port. */
+function reuseAddress(fd: number): void {
+  const one = allocate(4);
+  one[0] = 1;
+  check(setsockopt(fd, SOL_SOCKET, SO_REUSEADDR, addressOf(one), 4), 'SO_REUSEADDR');
+}

@@ -1,0 +1,93 @@
+/**
+ * The first process of the namespace. It sets things up, makes sockets and runs commands for its owner, who
+ * stays outside. When the owner is gone, it ends; and with it, as the first of a PID namespace, everything
+ * inside.
+ */
+import { lookup } from 'node:dns/promises';
+import { setTimeout as sleep } from 'node:timers/promises';
+import { receiveDescriptor, sendDescriptor } from '../linux/descriptors.js';
+import { close } from '../linux/libc.js';
+import { runInside, signalCommand, watchChildren } from './inner-commands.js';
+import { bindInside, connectInside } from './inner-sockets.js';
+import { makeInterface } from './interface.js';
+import { makePrivateFiles } from './private-files.js';
+import { type Answer, type News, type Numbered, PASSING_FD, type Request } from './protocol.js';
+
+const STREAMS = 3;
+/** The owner takes what waits as soon as it gets to it. */
+const RETRY_MS = 1;
+const cancelled = new Map<number, AbortController>();
+
+function say(message: Answer | News): void {
+  // The channel is closed when the owner is going: this process is about to end as well.
+  if (process.connected) process.send?.(message);
+}
+
+/** Hands a descriptor to the owner, under the number of the request that it is for. */
+async function pass(fd: number, id: number): Promise<void> {
+  while (!sendDescriptor(PASSING_FD, fd, id)) await sleep(RETRY_MS);
+}
+
+function receiveStreams(): number[] {
+  return Array.from({ length: STREAMS }, () => receiveDescriptor(PASSING_FD)?.fd).filter((fd) => fd !== undefined);
+}
+
+type Extras = Partial<Pick<Extract<Answer, { type: 'answer' }>, 'descriptor' | 'addresses'>>;
+
+async function handle(request: Numbered<Request>): Promise<Extras> {
+  switch (request.type) {
+    case 'set-up': {
+      makePrivateFiles(request.setup);
+      const tun = await makeInterface(request.setup);
+      await pass(tun.fd, request.id);
+      close(tun.fd);
+      return { descriptor: true };
+    }
+    case 'run': {
+      const streams = receiveStreams();
+      try {
+        await runInside(request.id, request.setup, streams, say);
+      } finally {
+        for (const fd of streams) close(fd);
+      }
+      return {};
+    }
+    case 'connect': {
+      const controller = new AbortController();
+      cancelled.set(request.id, controller);
+      try {
+        await connectInside(request.setup, (fd) => pass(fd, request.id), controller.signal);
+      } finally {
+        cancelled.delete(request.id);
+      }
+      return { descriptor: true };
+    }
+    case 'bind':
+      await bindInside(request.setup, (fd) => pass(fd, request.id));
+      return { descriptor: true };
+    case 'lookup':
+      return { addresses: await lookup(request.host, { all: true, family: request.family }) };
+    case 'cancel':
+      cancelled.get(request.request)?.abort();
+      return {};
+    case 'signal':
+      signalCommand(request.command, request.signal);
+      return {};
+  }
+}
+
+process.on('disconnect', () => process.exit(0));
+// They come from the terminal, and are meant for the command.
+for (const signal of ['SIGINT', 'SIGTERM', 'SIGHUP', 'SIGUSR1', 'SIGUSR2'] as const) process.on(signal, () => {});
+process.on('message', async (request: Numbered<Request>) => {
+  const { id } = request;
+  try {
+    say({ type: 'answer', id, ...(await handle(request)) });
+  } catch (error) {
+    const { code = 'ERR_ROOTLESS', message } = error as Error & { code?: string };
+    say({ type: 'failed', id, failure: { code, message } });
+  }
+});
+watchChildren(say);
+if (process.connected) say({ type: 'ready' });
+else process.exit(0);

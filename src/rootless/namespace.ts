@@ -1,0 +1,340 @@
+/**
+ * A network of its own for an ordinary user: user, network, mount and PID namespace, with one way out, a
+ * TUN whose descriptor is held outside. namespaces(7), user_namespaces(7).
+ *
+ *   this process ── sh ▸ setpriv ▸ unshare ── helper, PID 1 inside ── commands
+ *        │  UDP sockets, engine                 │ makes TUN, routes, private files, sockets
+ *        └────────── requests, descriptors ─────┘
+ *
+ * Each end takes the other with it: the helper ends when its channel to the owner closes; the kernel kills
+ * `unshare` when its parent dies (prctl(2) PR_SET_PDEATHSIG), the helper when `unshare` does, and all
+ * that is inside when the helper does.
+ */
+import { type ChildProcess, spawn } from 'node:child_process';
+import { createSocket, type Socket as UdpSocket } from 'node:dgram';
+import { once } from 'node:events';
+import { isIPv6, Server, Socket } from 'node:net';
+import type { Readable } from 'node:stream';
+import { fileURLToPath } from 'node:url';
+import { descriptorPair, receiveDescriptor, sendDescriptor } from '../linux/descriptors.js';
+import { close } from '../linux/libc.js';
+import { RootlessError } from './error.js';
+import { servicesToHide } from './hidden.js';
+import type { Answer, CommandSetup, ConnectSetup, FoundAddress, NamespaceSetup, News, Request } from './protocol.js';
+import { demandTun, explainRefusal, hasPrivileges } from './refusal.js';
+
+/** @public */
+export { RootlessError } from './error.js';
+
+export interface NamespaceOptions {
+  /** Of the interface inside; `wg0` without. */
+  readonly name?: string;
+  /** With prefix lengths: `10.0.0.2/32`, `fd00::2/128`. */
+  readonly addresses: readonly string[];
+  /** Prefixes that lead into the tunnel: `0.0.0.0/0`. */
+  readonly routes: readonly string[];
+  /** Bytes; 1420 without. */
+  readonly mtu?: number;
+  /** Without servers, no name but those of /etc/hosts is found inside. */
+  readonly dns?: { readonly servers: readonly string[]; readonly search?: readonly string[] };
+  /** Of commands inside, to find the sockets that have to be hidden from them. */
+  readonly env?: NodeJS.ProcessEnv;
+}
+
+export interface CommandOptions {
+  readonly env?: NodeJS.ProcessEnv;
+  readonly cwd?: string;
+  /** Descriptors of this process that become 0, 1 and 2; its own without. */
+  readonly streams?: readonly [number, number, number];
+}
+
+export interface CommandExit {
+  readonly code: number | null;
+  readonly signal: NodeJS.Signals | null;
+}
+
+export interface RunningCommand {
+  readonly exited: Promise<CommandExit>;
+  signal(signal: NodeJS.Signals): void;
+  /** Called each time the command was stopped, with the number of the signal that did it. */
+  onStopped: (signal: number) => void;
+}
+
+export interface ConnectOptions extends ConnectSetup {
+  readonly allowHalfOpen?: boolean;
+  /** Gives up: the promise is rejected, and nothing stays open. */
+  readonly signal?: AbortSignal;
+}
+
+export interface ListenOptions {
+  /** An address inside, or a name; `::` without: every address, IPv4 as well. */
+  readonly host?: string;
+  /** 0, or without: any. */
+  readonly port?: number;
+  readonly backlog?: number;
+  readonly allowHalfOpen?: boolean;
+  readonly pauseOnConnect?: boolean;
+}
+
+const HELPER = fileURLToPath(new URL('./helper.js', import.meta.url));
+/** The terminal's signals are the command's; a death of the owner is nobody's to ignore. */
+const START = 'trap "" HUP INT QUIT TERM TSTP TTIN TTOU USR1 USR2; exec setpriv --pdeathsig KILL unshare "$@"';
+const NAMESPACES = ['--net', '--mount', '--pid', '--fork', '--kill-child'];
+const USER_NAMESPACE = ['--user', '--map-root-user'];
+const DEFAULT_MTU = 1420;
+/** A helper that does not go by itself is killed. */
+const END_MS = 3_000;
+
+interface Waiter {
+  readonly settle: (answer: Answer, fd: number | undefined) => void;
+  readonly abandon: (error: Error) => void;
+}
+
+export class RootlessNamespace {
+  /** Of the TUN inside, with a virtio_net_hdr. Whoever takes it (an engine) closes it. */
+  tunFd = -1;
+  readonly mtu: number;
+  /** Settles when the namespace is gone: with the error unless that was by {@link close}. */
+  readonly ended: Promise<Error | undefined>;
+  readonly #child: ChildProcess;
+  readonly #passing: number;
+  readonly #isPrivileged: boolean;
+  readonly #waiting = new Map<number, Waiter>();
+  readonly #passed = new Map<number, number | undefined>();
+  readonly #commands = new Map<number, { onStopped: (signal: number) => void; exit: (exit: CommandExit) => void }>();
+  #nextId = 1;
+  #said = '';
+  #isClosing = false;
+  #isEnded = false;
+  #ready: () => void = () => {};
+
+  private constructor(mtu: number, env: NodeJS.ProcessEnv) {
+    this.mtu = mtu;
+    this.#isPrivileged = hasPrivileges();
+    const [ours, theirs] = descriptorPair();
+    this.#passing = ours;
+    const words = [...(this.#isPrivileged ? [] : USER_NAMESPACE), ...NAMESPACES, '--', process.execPath, HELPER];
+    this.#child = spawn('sh', ['-c', START, 'sh', ...words], {
+      // NODE_OPTIONS are for the owner, and for commands.
+      env: { ...env, NODE_OPTIONS: undefined },
+      stdio: ['ignore', 'ignore', 'pipe', 'ipc', theirs],
+    });
+    close(theirs);
+    (this.#child.stderr as Readable).setEncoding('utf8').on('data', (text: string) => {
+      this.#said = (this.#said + text).slice(-4096);
+    });
+    this.#child.on('message', (message: Answer | News) => this.#hear(message));
+    this.ended = this.#whenEnded();
+  }
+
+  /** Not `close` of the child: that does not come after a disconnect. */
+  async #whenEnded(): Promise<Error | undefined> {
+    const heard = once(this.#child.stderr as Readable, 'close');
+    let how: string;
+    try {
+      const [code, signal] = (await once(this.#child, 'exit')) as [number | null, NodeJS.Signals | null];
+      await heard;
+      how = this.#said.trim().split('\n').at(-1) || `the helper ended with ${signal ?? code}`;
+    } catch (error) {
+      how = (error as Error).message;
+    }
+    this.#isEnded = true;
+    close(this.#passing);
+    const error = new RootlessError(this.#isClosing ? 'ERR_CLOSED' : 'ERR_NAMESPACE', how);
+    this.#abandonAll(error);
+    return this.#isClosing ? undefined : error;
+  }
+
+  /**
+   * Makes the namespace, with its interface up.
+   * @throws RootlessError with a text for people that says what is not permitted, and what can be done
+   */
+  static async open(options: NamespaceOptions): Promise<RootlessNamespace> {
+    demandTun();
+    const env = options.env ?? process.env;
+    const namespace = new RootlessNamespace(options.mtu ?? DEFAULT_MTU, env);
+    try {
+      await namespace.#setUp(options, env);
+      return namespace;
+    } catch (error) {
+      await namespace.close();
+      throw explainRefusal(error as Error);
+    }
+  }
+
+  async #setUp(options: NamespaceOptions, env: NodeJS.ProcessEnv): Promise<void> {
+    const ready = new Promise<void>((resolve) => {
+      this.#ready = resolve;
+    });
+    const failed = await Promise.race([ready, this.ended]);
+    if (failed) throw failed;
+    const setup: NamespaceSetup = {
+      name: options.name ?? 'wg0',
+      addresses: options.addresses,
+      routes: options.routes,
+      mtu: this.mtu,
+      dns: { servers: options.dns?.servers ?? [], search: options.dns?.search ?? [] },
+      hidden: servicesToHide(env, process.getuid?.() ?? 0),
+    };
+    this.tunFd = await this.#askForDescriptor({ type: 'set-up', setup });
+  }
+
+  /** Runs a command inside, as the user who called. @throws RootlessError; the code is spawn's, where spawn failed */
+  async run(command: string, args: readonly string[] = [], options: CommandOptions = {}): Promise<RunningCommand> {
+    this.#demandOpen();
+    const given = Object.entries(options.env ?? process.env);
+    const setup: CommandSetup = {
+      command,
+      args,
+      env: Object.fromEntries(given.filter((entry): entry is [string, string] => entry[1] !== undefined)),
+      cwd: options.cwd ?? process.cwd(),
+      ...(!this.#isPrivileged && { identity: { uid: process.getuid?.() ?? 0, gid: process.getgid?.() ?? 0 } }),
+    };
+    const id = this.#nextId;
+    const running = { onStopped: (): void => {}, exit: (_exit: CommandExit): void => {} };
+    const exited = new Promise<CommandExit>((resolve) => {
+      running.exit = resolve;
+    });
+    this.#commands.set(id, running);
+    const handle: RunningCommand = Object.assign(running, {
+      exited,
+      signal: (signal: NodeJS.Signals): void => {
+        void this.#ask({ type: 'signal', command: id, signal }).catch(() => {});
+      },
+    });
+    for (const fd of options.streams ?? [0, 1, 2]) sendDescriptor(this.#passing, fd, id);
+    try {
+      await this.#ask({ type: 'run', setup });
+      return handle;
+    } catch (error) {
+      this.#commands.delete(id);
+      throw error;
+    }
+  }
+
+  /**
+   * Connects from inside; names are looked up there.
+   * @returns a socket of this process, connected
+   * @throws RootlessError with the code that connect(2) or the look-up gave
+   */
+  async connect({ allowHalfOpen = false, signal, ...setup }: ConnectOptions): Promise<Socket> {
+    const fd = await this.#askForDescriptor({ type: 'connect', setup }, signal);
+    return new Socket({ fd, readable: true, writable: true, allowHalfOpen });
+  }
+
+  /** Listens inside. @returns a server of this process, listening. @throws RootlessError */
+  async listen({ host = '::', port = 0, backlog, ...options }: ListenOptions = {}): Promise<Server> {
+    const fd = await this.#askForDescriptor({ type: 'bind', setup: { type: 'tcp', host, port } });
+    const server = new Server(options);
+    const listening = once(server, 'listening');
+    server.listen({ fd, ...(backlog !== undefined && { backlog }) });
+    await listening;
+    return server;
+  }
+
+  /** Binds a UDP socket inside. @returns a socket of this process, bound. @throws RootlessError */
+  async bindUdp({ host = '::', port = 0 }: Pick<ListenOptions, 'host' | 'port'> = {}): Promise<UdpSocket> {
+    const fd = await this.#askForDescriptor({ type: 'bind', setup: { type: 'udp', host, port } });
+    const socket = createSocket(isIPv6(host) ? 'udp6' : 'udp4');
+    const listening = once(socket, 'listening');
+    socket.bind({ fd });
+    await listening;
+    return socket;
+  }
+
+  /** Looks a name up inside. @throws RootlessError, such as ENOTFOUND */
+  async lookup(host: string, family: 0 | 4 | 6 = 0): Promise<readonly FoundAddress[]> {
+    const { answer } = await this.#ask({ type: 'lookup', host, family });
+    return answer.addresses ?? [];
+  }
+
+  /** Ends everything inside; it is gone when this settles. Sockets handed out stay, and lead nowhere. */
+  async close(): Promise<void> {
+    this.#isClosing = true;
+    if (this.#child.connected) this.#child.disconnect();
+    const late = setTimeout(() => this.#child.kill('SIGKILL'), END_MS);
+    await this.ended;
+    clearTimeout(late);
+  }
+
+  #demandOpen(): void {
+    if (this.#isEnded || this.#isClosing || !this.#child.connected) {
+      throw new RootlessError('ERR_CLOSED', 'the namespace is closed');
+    }
+  }
+
+  async #askForDescriptor(request: Request, signal?: AbortSignal): Promise<number> {
+    const { fd } = await this.#ask(request, signal);
+    if (fd === undefined) throw new RootlessError('EMFILE', 'this process may not open more files (ulimit -n)');
+    return fd;
+  }
+
+  #ask(request: Request, signal?: AbortSignal): Promise<{ answer: Extract<Answer, { type: 'answer' }>; fd?: number }> {
+    return new Promise((resolve, reject) => {
+      this.#demandOpen();
+      signal?.throwIfAborted();
+      const id = this.#nextId++;
+      const abort = (): void => {
+        this.#waiting.delete(id);
+        reject(signal?.reason as Error);
+        if (this.#child.connected) this.#child.send({ type: 'cancel', request: id, id: this.#nextId++ });
+      };
+      signal?.addEventListener('abort', abort, { once: true });
+      this.#waiting.set(id, {
+        settle: (answer, fd) => {
+          signal?.removeEventListener('abort', abort);
+          if (answer.type === 'answer') resolve({ answer, ...(fd !== undefined && { fd }) });
+          else reject(new RootlessError(answer.failure.code, answer.failure.message));
+        },
+        abandon: (error) => {
+          signal?.removeEventListener('abort', abort);
+          reject(error);
+        },
+      });
+      this.#child.send({ ...request, id });
+    });
+  }
+
+  #hear(message: Answer | News): void {
+    switch (message.type) {
+      case 'ready':
+        this.#ready();
+        break;
+      case 'stopped':
+        this.#commands.get(message.command)?.onStopped(message.signal);
+        break;
+      case 'exited':
+        this.#commands.get(message.command)?.exit({ code: message.code, signal: message.signal });
+        this.#commands.delete(message.command);
+        break;
+      default:
+        this.#settle(message);
+    }
+  }
+
+  #settle(answer: Answer): void {
+    let fd: number | undefined;
+    if (answer.type === 'answer' && answer.descriptor) {
+      while (!this.#passed.has(answer.id)) {
+        const passed = receiveDescriptor(this.#passing);
+        if (!passed) break;
+        this.#passed.set(passed.tag, passed.fd);
+      }
+      fd = this.#passed.get(answer.id);
+      this.#passed.delete(answer.id);
+    }
+    const waiter = this.#waiting.get(answer.id);
+    this.#waiting.delete(answer.id);
+    if (waiter) waiter.settle(answer, fd);
+    else if (fd !== undefined) close(fd);
+  }
+
+  #abandonAll(error: Error): void {
+    for (const { abandon } of this.#waiting.values()) abandon(error);
+    this.#waiting.clear();
+    for (const fd of this.#passed.values()) if (fd !== undefined) close(fd);
+    this.#passed.clear();
+    for (const { exit } of this.#commands.values()) exit({ code: null, signal: 'SIGKILL' });
+    this.#commands.clear();
+  }
+}
