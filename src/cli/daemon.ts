@@ -4,12 +4,12 @@
  */
 import { closeSync, writeSync } from 'node:fs';
 import { type Engine, startEngine } from '../engine/index.js';
+import { probeSystem, startFailure } from '../engine/messages.js';
 import { disableCoreDumps } from '../linux/process.js';
 import { scopeIndex, scopeName } from '../uapi/scopes.js';
 import { checkSocketFree, listenUapi, type UapiServer } from '../uapi/server.js';
 import { descriptor, READY, REPORT_FD, TUN_FD, UAPI_FD } from './environment.js';
 import { Log, logLevel } from './log.js';
-import { probeSystem, startFailure } from './messages.js';
 
 /** A worker that does not end, or a log that nobody reads, is not waited for any longer. */
 const END_TIME_MS = 5_000;

@@ -1,7 +1,8 @@
 /** `typetun`: the first word decides what is loaded, and nothing else is. */
 import { basename } from 'node:path';
 import { parseArgs } from 'node:util';
-import { invalidName, isInterfaceName, isMusl, NO_NAME, USAGE, unsupported } from './messages.js';
+import { invalidName, isInterfaceName, isMusl, unsupported } from '../engine/messages.js';
+import { NO_NAME, USAGE } from './messages.js';
 
 /** Runs a command with the words behind its name. @returns the exit code, or undefined where it was set already */
 type Run = (args: readonly string[]) => Promise<number | undefined>;

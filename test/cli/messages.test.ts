@@ -1,8 +1,9 @@
 import assert from 'node:assert/strict';
 import { test } from 'node:test';
 import { Log, logLevel, timestamp } from '../../src/cli/log.js';
-import { isInterfaceName, type SystemProbe, startFailure, USAGE, unsupported } from '../../src/cli/messages.js';
+import { USAGE } from '../../src/cli/messages.js';
 import { EngineError } from '../../src/engine/index.js';
+import { isInterfaceName, type SystemProbe, startFailure, unsupported } from '../../src/engine/messages.js';
 import { UapiError } from '../../src/uapi/server.js';
 
 const PROBE: SystemProbe = { nameExists: false, tunFdGiven: false };
