@@ -24,6 +24,17 @@ const RULES: Readonly<Record<string, Rule>> = {
     packages: [],
   },
   rootless: { below: ['linux'], node: true, packages: [] },
+  index: { below: ['library', 'api'], node: false, packages: [] },
+  library: {
+    below: ['rootless', 'engine', 'uapi', 'config', 'api', 'linux', 'core'],
+    node: true,
+    packages: [],
+  },
+  api: {
+    below: ['uapi/address', 'uapi/values', 'uapi/slab', 'uapi/format', 'config', 'crypto/noble', 'core'],
+    node: false,
+    packages: [],
+  },
   engine: { below: ['uapi', 'config', 'offload', 'linux', 'crypto', 'core'], node: true, packages: [] },
   uapi: { below: ['linux', 'core'], node: true, packages: [] },
   config: { below: ['uapi/address', 'uapi/slab', 'core'], node: false, packages: [] },

@@ -41,7 +41,7 @@ function attempt(out: Uint8Array, decrypt: () => Uint8Array): boolean {
   }
 }
 
-function importPrivateKey(privateKey: Uint8Array): PrivateKey {
+export function importPrivateKey(privateKey: Uint8Array): PrivateKey {
   const key = privateKey.slice();
   return {
     publicKey: x25519.getPublicKey(key),
@@ -62,7 +62,7 @@ interface Platform {
 /** What getRandomValues gives at once (W3C Web Cryptography API, section 10.1.1). */
 const RANDOM_QUOTA = 65536;
 
-function random(out: Uint8Array): void {
+export function random(out: Uint8Array): void {
   const { crypto } = globalThis as unknown as Platform;
   for (let at = 0; at < out.length; at += RANDOM_QUOTA) crypto.getRandomValues(out.subarray(at, at + RANDOM_QUOTA));
 }

@@ -46,6 +46,8 @@ export class DataPlane {
   readonly #poller: Poller = new Poller(PLACES);
   readonly #sockets: Sockets;
   #up = false;
+  /** Why the device stays down though its interface is up: 0, or a negative errno. */
+  #bindError = 0;
   #mtu = 0;
   #handshakesWaiting = 0;
   #ended = false;
@@ -149,7 +151,8 @@ export class DataPlane {
   }
 
   report(): DeviceReport {
-    return { ...this.device.status(), drops: this.device.drops(), offloads: this.#offloadsInUse() };
+    const link = { up: this.#up, bindError: this.#bindError };
+    return { ...this.device.status(), drops: this.device.drops(), offloads: this.#offloadsInUse(), ...link };
   }
 
   /** Sessions are wiped; sockets and TUN are closed. */
@@ -189,9 +192,9 @@ export class DataPlane {
 
   #setUp(up: boolean): void {
     if (up) {
-      const error = this.#sockets.open();
-      if (error !== 0) {
-        this.#log('error', `Unable to bind the UDP sockets: errno ${-error}; the device stays down`);
+      this.#bindError = this.#sockets.open();
+      if (this.#bindError !== 0) {
+        this.#log('error', `Unable to bind the UDP sockets: errno ${-this.#bindError}; the device stays down`);
         return;
       }
       this.device.configure({ listenPort: this.#sockets.port }, bootTimeMs());

@@ -22,6 +22,10 @@ export interface EngineOptions {
 export interface DeviceReport extends InterfaceStatus {
   /** Packets dropped since the start, by reason. */
   readonly drops: DropCounts;
+  /** Whether the interface is up, and the sockets are bound. */
+  readonly up: boolean;
+  /** 0, or the negative errno that keeps the sockets from being bound while the interface is up. */
+  readonly bindError: number;
   /** Batching features in use: names of `TYPETUN_OFFLOAD`; `tun-read(tcp)` is without UDP. */
   readonly offloads: readonly string[];
 }

@@ -1,0 +1,134 @@
+/** A device with a network interface of this host (or of this network namespace). */
+import { isIP } from 'node:net';
+import { integer } from '../api/change.js';
+import { invalid, TypetunError } from '../api/errors.js';
+import type { DeviceConfig } from '../api/types.js';
+import type { Engine } from '../engine/index.js';
+import { invalidName, isInterfaceName, isMusl, unsupported } from '../engine/messages.js';
+import { scopeIndex, scopeName } from '../uapi/scopes.js';
+import { checkSocketFree, listenUapi, type UapiServer } from '../uapi/server.js';
+import {
+  type CommonOptions,
+  EngineDevice,
+  type EngineEvents,
+  type Foundation,
+  openEngine,
+  run,
+  startError,
+  untilUp,
+} from './engine-device.js';
+
+export interface HostDeviceOptions extends CommonOptions {
+  /** The interface's name: 1 to 15 characters. */
+  readonly name: string;
+  readonly config?: DeviceConfig | undefined;
+  /** Addresses of the interface, as `10.0.0.1/24` and `fd00::1/64`. Set with ip(8). */
+  readonly addresses?: readonly string[] | undefined;
+  /** Bytes; 1420 unless told. */
+  readonly mtu?: number | undefined;
+  /** Whether to bring the interface up, once it is configured: true unless told. */
+  readonly up?: boolean | undefined;
+  /**
+   * Whether `wg` and other programs can see and change the device, by `/var/run/wireguard/NAME.sock`: true unless
+   * told. The device closes when that socket is removed.
+   */
+  readonly uapi?: boolean | undefined;
+}
+
+/** Made by {@link createHostDevice}. */
+export class HostDevice extends EngineDevice {
+  /** The interface's name when it was made. */
+  readonly name: string;
+
+  /** @internal */
+  constructor(foundation: Foundation, events: EngineEvents, signal: AbortSignal | undefined) {
+    super(foundation, events, signal);
+    this.name = foundation.engine.interfaceName;
+  }
+}
+
+/**
+ * Makes a network interface, and a device behind it. Needs CAP_NET_ADMIN. The interface is gone when the device is
+ * closed, or the process ends. Routes, DNS and firewall rules are the caller's; wg-quick(8) makes them from a file.
+ *
+ * @throws TypetunError, with nothing left behind; `signal.reason` when it is aborted
+ * @example
+ * await using device = await createHostDevice({
+ *   name: 'wg0',
+ *   addresses: ['10.0.0.1/24'],
+ *   config: { privateKey, listenPort: 51820, peers: [{ publicKey, allowedIps: ['10.0.0.2'] }] },
+ * });
+ * device.on('handshake', ({ publicKey }) => console.log(`${publicKey} is there`));
+ */
+export async function createHostDevice(options: HostDeviceOptions): Promise<HostDevice> {
+  checkOptions(options);
+  const { name, signal, uapi = true } = options;
+  signal?.throwIfAborted();
+  if (uapi) await checkSocketFree(name).catch(rethrow(name));
+  const events: EngineEvents = { listen: () => {} };
+  const engine = await openEngine({ name }, options, events);
+  let server: UapiServer | undefined;
+  const device = new HostDevice({ engine, release: async () => server?.close() }, events, signal);
+  try {
+    if (uapi) {
+      server = await serve(engine, options);
+      void server.removed.then(() => device.close());
+    }
+    if (options.config !== undefined) await device.configure(options.config);
+    await setUp(engine, options);
+    signal?.throwIfAborted();
+    return device;
+  } catch (error) {
+    await device.close();
+    signal?.throwIfAborted();
+    throw error;
+  }
+}
+
+function serve(engine: Engine, { name, log = () => {} }: HostDeviceOptions): Promise<UapiServer> {
+  const target = { name: engine.interfaceName, target: engine, log };
+  return listenUapi({ ...target, resolveScope: scopeIndex, scopeName }).catch(rethrow(name));
+}
+
+function rethrow(name: string): (error: unknown) => never {
+  return (error) => {
+    throw startError(name, error);
+  };
+}
+
+function checkOptions(options: HostDeviceOptions): void {
+  if (options === null || typeof options !== 'object') throw invalid('options', 'an object', options);
+  const problem = unsupported(process.platform, process.arch, isMusl());
+  if (problem !== undefined) throw new TypetunError('ERR_UNSUPPORTED', problem);
+  const { name, addresses = [], mtu } = options;
+  if (typeof name !== 'string' || !isInterfaceName(name)) {
+    throw new TypetunError('ERR_INVALID_ARGUMENT', `name: ${invalidName(String(name))}`);
+  }
+  if (mtu !== undefined && integer(mtu, 'mtu', 65535) < 68) throw invalid('mtu', 'at least 68', mtu);
+  for (const [i, address] of addresses.entries()) {
+    const [host = '', cidr, ...more] = String(address).split('/');
+    const bits = { 0: -1, 4: 32, 6: 128 }[isIP(host)]!;
+    if (bits < 0 || more.length > 0 || (cidr !== undefined && !(/^\d{1,3}$/.test(cidr) && Number(cidr) <= bits))) {
+      throw invalid(`addresses[${i}]`, 'an address as 10.0.0.1/24 or fd00::1/64', address);
+    }
+  }
+}
+
+async function setUp(engine: Engine, { addresses = [], mtu, up = true }: HostDeviceOptions): Promise<void> {
+  const name = engine.interfaceName;
+  for (const address of addresses) await ip(['address', 'add', address, 'dev', name]);
+  if (mtu !== undefined) await ip(['link', 'set', 'dev', name, 'mtu', `${mtu}`]);
+  if (!up) return;
+  await ip(['link', 'set', 'dev', name, 'up']);
+  await untilUp(engine);
+}
+
+async function ip(args: readonly string[]): Promise<void> {
+  try {
+    await run('ip', args);
+  } catch (error) {
+    const { code, stderr = '' } = error as Error & { code?: string | number; stderr?: string };
+    if (code === 'ENOENT') throw new TypetunError('ERR_UNSUPPORTED', 'ip(8) is missing: install iproute2');
+    throw new TypetunError('ERR_DEVICE', `ip ${args.join(' ')}: ${stderr.trim()}`, { cause: error });
+  }
+}
