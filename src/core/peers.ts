@@ -1,36 +1,41 @@
 /**
- * All peers of a device: records, keys and counters in flat tables, by a row number each.
+ * All peers of a device: records, keys and counters in flat tables, by a row number each. Row numbers
+ * are reused.
  */
 import type { EndpointTable } from './endpoint.js';
-import { KeyTable } from './key-table.js';
+import { HashTable } from './hash-table.js';
 import { KEY_SIZE, TIMESTAMP_SIZE } from './messages.js';
 import { Peer } from './peer.js';
 import type { Suite } from './suite.js';
 
-/** Columns of {@link Peers.stats}. */
+/** Columns of {@link Peers.stat}. */
 export const RX_BYTES = 0;
 export const TX_BYTES = 1;
 /** Wall time in milliseconds, 0 for never. */
 export const LAST_HANDSHAKE = 2;
 const STATS = 3;
 
-/** Row: preshared key, then the greatest timestamp received. */
-const SECRETS = KEY_SIZE + TIMESTAMP_SIZE;
+/** A row of keys: public key, preshared key, and the greatest timestamp received. */
+const PRESHARED_KEY = KEY_SIZE;
+const LAST_TIMESTAMP: number = PRESHARED_KEY + KEY_SIZE;
+const KEYS: number = LAST_TIMESTAMP + TIMESTAMP_SIZE;
 
 export class Peers {
   first: Peer | undefined;
   #last: Peer | undefined;
   count = 0;
-  readonly #keys: KeyTable;
-  readonly #rows: (Peer | undefined)[] = [];
+  /** From public key to row. */
+  readonly #table: HashTable;
+  readonly #tableKey: Uint8Array;
+  #rows: (Peer | undefined)[] = [];
+  #free: number[] = [];
   readonly #endpoints: EndpointTable;
   #stats = new Float64Array(0);
-  #secrets = new Uint8Array(0);
+  #keys = new Uint8Array(0);
 
   constructor(suite: Suite, endpoints: EndpointTable) {
-    const seed = new Uint8Array(4);
-    suite.random(seed);
-    this.#keys = new KeyTable(new DataView(seed.buffer).getUint32(0));
+    this.#table = new HashTable(KEY_SIZE / 4, 1, (out) => suite.random(out));
+    this.#tableKey = new Uint8Array(this.#table.key.buffer);
     this.#endpoints = endpoints;
   }
 
@@ -39,21 +44,22 @@ export class Peers {
   }
 
   find(publicKey: Uint8Array): Peer | undefined {
-    return this.#rows[this.#keys.find(publicKey)];
+    this.#tableKey.set(publicKey);
+    return this.#rows[this.#table.find()];
   }
 
   /** A copy of the peer's public key. */
   publicKey(index: number): Uint8Array {
-    return this.#keys.key(index);
+    return this.#keys.slice(index * KEYS, index * KEYS + KEY_SIZE);
   }
 
   /** Views, valid until a peer is added: do not keep them. */
   presharedKey(index: number): Uint8Array {
-    return this.#secrets.subarray(index * SECRETS, index * SECRETS + KEY_SIZE);
+    return this.#keys.subarray(index * KEYS + PRESHARED_KEY, index * KEYS + LAST_TIMESTAMP);
   }
 
   lastTimestamp(index: number): Uint8Array {
-    return this.#secrets.subarray(index * SECRETS + KEY_SIZE, (index + 1) * SECRETS);
+    return this.#keys.subarray(index * KEYS + LAST_TIMESTAMP, (index + 1) * KEYS);
   }
 
   stat(index: number, column: number): number {
@@ -70,10 +76,13 @@ export class Peers {
 
   /** @param publicKey of no peer yet */
   add(publicKey: Uint8Array): Peer {
-    const index = this.#keys.add(publicKey);
-    this.#reserve(index + 1);
+    const index = this.#free.pop() ?? this.#rows.length;
+    if ((index + 1) * STATS > this.#stats.length) this.#resize(Math.ceil((index + 1) * 1.5));
+    this.#tableKey.set(publicKey);
+    this.#table.set(index);
     this.#stats.fill(0, index * STATS, (index + 1) * STATS);
-    this.#secrets.fill(0, index * SECRETS, (index + 1) * SECRETS);
+    this.#keys.fill(0, index * KEYS, (index + 1) * KEYS);
+    this.#keys.set(publicKey, index * KEYS);
     const peer = new Peer(index, this.#endpoints.allocate());
     this.#rows[index] = peer;
     peer.previous = this.#last;
@@ -86,10 +95,12 @@ export class Peers {
 
   /** The caller has taken its routes and its session. */
   remove(peer: Peer): void {
-    this.#keys.remove(peer.index);
-    this.#secrets.fill(0, peer.index * SECRETS, (peer.index + 1) * SECRETS);
+    this.#tableKey.set(this.publicKey(peer.index));
+    this.#table.remove();
+    this.#keys.fill(0, peer.index * KEYS, (peer.index + 1) * KEYS);
     this.#endpoints.release(peer.endpoint);
     this.#rows[peer.index] = undefined;
+    this.#free.push(peer.index);
     if (peer.previous) peer.previous.next = peer.next;
     else this.first = peer.next;
     if (peer.next) peer.next.previous = peer.previous;
@@ -98,18 +109,22 @@ export class Peers {
     peer.previous = undefined;
     peer.removed = true;
     this.count--;
-    if (this.count === 0) this.#rows.length = 0;
+    if (this.count === 0) this.#resize(0);
   }
 
-  #reserve(rows: number): void {
-    if (rows * STATS <= this.#stats.length) return;
-    const capacity = Math.max(4, Math.ceil(rows * 1.5));
+  #resize(capacity: number): void {
+    if (capacity === 0) {
+      this.#rows = [];
+      this.#free = [];
+    }
     const stats = new Float64Array(capacity * STATS);
-    stats.set(this.#stats);
+    const keys = new Uint8Array(capacity * KEYS);
+    if (capacity > 0) {
+      stats.set(this.#stats);
+      keys.set(this.#keys);
+    }
+    this.#keys.fill(0);
     this.#stats = stats;
-    const secrets = new Uint8Array(capacity * SECRETS);
-    secrets.set(this.#secrets);
-    this.#secrets.fill(0);
-    this.#secrets = secrets;
+    this.#keys = keys;
   }
 }

@@ -46,8 +46,8 @@ export class State {
   readonly endpoints: EndpointTable = new EndpointTable();
   readonly indices: IndexTable;
   readonly peers: Peers;
-  readonly routes4: AllowedIps = new AllowedIps(32);
-  readonly routes6: AllowedIps = new AllowedIps(128);
+  readonly routes4: AllowedIps;
+  readonly routes6: AllowedIps;
   readonly timers: Timers;
   readonly staged: StagedPool = new StagedPool();
   readonly limiter: RateLimiter;
@@ -68,9 +68,12 @@ export class State {
     this.wallTimeMs = environment.wallTimeMs;
     this.noise = new Noise(suite);
     this.checker = new CookieChecker(suite);
-    this.indices = new IndexTable((out) => suite.random(out));
+    const random = (out: Uint8Array): void => suite.random(out);
+    this.routes4 = new AllowedIps(32, random);
+    this.routes6 = new AllowedIps(128, random);
+    this.indices = new IndexTable(random);
     this.peers = new Peers(suite, this.endpoints);
-    this.limiter = new RateLimiter((out) => suite.random(out));
+    this.limiter = new RateLimiter(random);
     const word = new Uint32Array(1);
     const bytes = new Uint8Array(word.buffer);
     this.timers = new Timers(() => {

@@ -1,7 +1,7 @@
 import assert from 'node:assert/strict';
 import { describe, it } from 'node:test';
 import { AllowedIps } from '../../src/core/allowed-ips.js';
-import { address as parseAddress, seeded } from './values.js';
+import { address as parseAddress, randomBytes, seeded } from './values.js';
 
 interface Route {
   readonly bits: string;
@@ -58,7 +58,7 @@ function listing(table: AllowedIps, peer: number): string[] {
 }
 
 function filled(prefixes: readonly string[]): AllowedIps {
-  const table = new AllowedIps(prefixes[0]!.includes(':') ? 128 : 32);
+  const table = new AllowedIps(prefixes[0]!.includes(':') ? 128 : 32, randomBytes(seeded(2)));
   for (const [peer, prefix] of prefixes.entries()) {
     const [address, cidr] = prefix.split('/') as [string, string];
     table.set(parseAddress(address), Number(cidr), peer);
@@ -162,7 +162,7 @@ describe('AllowedIps', () => {
       const random = seeded(bits);
       const below = (limit: number): number => Math.floor(random() * limit);
       for (let run = 0; run < 12; run++) {
-        const table = new AllowedIps(bits);
+        const table = new AllowedIps(bits, randomBytes(seeded(9)));
         const reference = new Reference();
         // Few distinct bits, so that prefixes nest and meet; or any.
         const address = (): Uint8Array => {
@@ -206,7 +206,7 @@ describe('AllowedIps', () => {
     });
 
     it(`gives memory back, ${bits} bits`, () => {
-      const table = new AllowedIps(bits);
+      const table = new AllowedIps(bits, randomBytes(seeded(9)));
       const empty = table.memoryBytes;
       const address = new Uint8Array(bits / 8);
       const view = new DataView(address.buffer);
@@ -227,7 +227,7 @@ describe('AllowedIps', () => {
     });
 
     it(`setting and removing again and again needs no more memory, ${bits} bits`, () => {
-      const table = new AllowedIps(bits);
+      const table = new AllowedIps(bits, randomBytes(seeded(9)));
       const address = new Uint8Array(bits / 8);
       let after = 0;
       for (let round = 0; round < 200; round++) {

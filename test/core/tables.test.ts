@@ -1,7 +1,7 @@
 import assert from 'node:assert/strict';
 import { describe, it } from 'node:test';
+import { HashTable } from '../../src/core/hash-table.js';
 import { IndexTable } from '../../src/core/index-table.js';
-import { KeyTable } from '../../src/core/key-table.js';
 import { RateLimiter } from '../../src/core/rate-limiter.js';
 import { address, randomBytes, seeded } from './values.js';
 
@@ -58,49 +58,60 @@ describe('IndexTable', () => {
   });
 });
 
-describe('KeyTable', () => {
-  it('agrees with a Map; rows are reused', () => {
-    const random = seeded(11);
-    const fill = randomBytes(random);
-    const table = new KeyTable(0x1234567);
-    const rows = new Map<number, string>();
-    let most = 0;
-    for (let step = 0; step < 8000; step++) {
-      const action = random();
-      const known = [...rows.keys()];
-      if (known.length === 0 || (action < (step % 3000 < 1500 ? 0.7 : 0.2) && known.length < 300)) {
-        const key = new Uint8Array(32);
-        // Keys that differ in a few bits only.
-        if (random() < 0.5) fill(key);
-        else fill(key.subarray(30));
-        const text = Buffer.from(key).toString('hex');
-        const row = table.find(key);
-        assert.equal(rows.get(row), row === -1 ? undefined : text);
-        if (row === -1) rows.set(table.add(key), text);
-        assert.equal(rows.get(table.find(key)), text);
-      } else {
-        const row = known[Math.floor(random() * known.length)]!;
-        const key = table.key(row);
-        assert.equal(Buffer.from(key).toString('hex'), rows.get(row));
-        table.remove(row);
-        rows.delete(row);
-        assert.equal(table.find(key), -1);
+describe('HashTable', () => {
+  for (const words of [1, 2, 5, 8]) {
+    it(`agrees with a Map while it grows and shrinks, keys of ${words} words`, () => {
+      const random = seeded(11 + words);
+      const table = new HashTable(words, 2, randomBytes(random));
+      const reference = new Map<string, number>();
+      const choose = (): string => {
+        // Keys that differ in a few bits only, the key of zeros among them.
+        for (let i = 0; i < words; i++)
+          table.key[i] = i < words - 1 && random() < 0.9 ? 0 : Math.floor(random() * 900) - 9;
+        return table.key.join();
+      };
+      for (let step = 0; step < 60_000; step++) {
+        const text = choose();
+        assert.equal(table.find(), reference.get(text) ?? -1);
+        if (random() < (step % 20_000 < 10_000 ? 0.8 : 0.3)) {
+          table.set(step, step + 1);
+          reference.set(text, step);
+          assert.deepEqual([table.find(), table.find(1)], [step, step + 1]);
+        } else {
+          table.remove();
+          reference.delete(text);
+          assert.deepEqual([table.find(), table.find(1)], [-1, -1]);
+        }
+        assert.equal(table.size, reference.size);
+        if (step % 5000 !== 0) continue;
+        for (const [known, value] of reference) {
+          table.key.set(known.split(',').map(Number));
+          assert.equal(table.find(), value);
+        }
       }
-      most = Math.max(most, rows.size);
-      for (const row of rows.keys()) assert.ok(row < most, `row ${row} of at most ${most} keys`);
-      if (step % 400 === 0) {
-        for (const [row, text] of rows) assert.equal(table.find(Buffer.from(text, 'hex')), row);
-      }
-    }
-  });
+    });
+  }
 
-  it('gives out copies of keys', () => {
-    const table = new KeyTable(1);
-    const key = new Uint8Array(32).fill(9);
-    const row = table.add(key);
-    table.key(row).fill(0);
-    key.fill(0);
-    assert.equal(table.find(new Uint8Array(32).fill(9)), row);
+  it('gives memory back', () => {
+    const table = new HashTable(1, 1, randomBytes(seeded(1)));
+    assert.equal(table.memoryBytes, 0);
+    for (let i = 0; i < 100_000; i++) {
+      table.key[0] = i;
+      table.set(i);
+    }
+    const full = table.memoryBytes;
+    assert.ok(full < 100_000 * 8 * 4, `${full}`);
+    for (let i = 0; i < 99_000; i++) {
+      table.key[0] = i;
+      table.remove();
+    }
+    assert.ok(table.memoryBytes < full / 8, `${table.memoryBytes} of ${full}`);
+    for (let i = 99_000; i < 100_000; i++) {
+      table.key[0] = i;
+      assert.equal(table.find(), i);
+      table.remove();
+    }
+    assert.equal(table.memoryBytes, 0);
   });
 });
 
