@@ -1,53 +1,46 @@
 /**
- * The cipher's cost for a packet, by back end, through the same batches as the data path; and what a
- * handshake asks of the suite. `node dist/bench/aead.js [rounds]`
- *
- * The back ends alternate within a run. A figure is the median of the rounds.
+ * The cipher's cost for a packet, by back end, through the same batches as the data path; and what a handshake
+ * asks of the suite.
  */
 import { HEADROOM, PacketBatch, TAILROOM } from '../src/core/batch.js';
-import { type Crypto, createSuite, describeBackend } from '../src/crypto/index.js';
+import { type Backend, type Crypto, createSuite } from '../src/crypto/index.js';
 import { findOpenSsl, type OpenSsl } from '../src/crypto/openssl.js';
 import { hasPrimitives } from '../src/crypto/primitives.js';
 import { allocate } from '../src/linux/ffi.js';
+import { timeNs } from './clock.js';
+import { type Column, type Effort, type Group, Table } from './results.js';
+import { median } from './statistics.js';
 
-const ROUNDS = Number(process.argv[2] ?? 40);
+/** Measurements of which a round's value is the median. */
+const REPEATS = 12;
+const QUICK_REPEATS = 3;
 const ROWS = 64;
-const LENGTHS: readonly number[] = [0, 64, 192, 256, 512, 1024, 1280, 1420, 1424, 8192];
+const LENGTHS: readonly number[] = [0, 64, 192, 256, 512, 1024, 1280, 1420, 8192];
 const STRIDE: number = HEADROOM + 8192 + TAILROOM;
 
-interface Contestant {
-  readonly name: string;
+interface BackEnd extends Column {
   readonly crypto: Crypto;
   readonly slot: number;
 }
 
-function contestant(backend: Crypto['backend'], openssl: OpenSsl | null): Contestant {
+function backEnd(id: string, backend: Backend, openssl: OpenSsl | null): BackEnd {
   const crypto = createSuite({ arena: allocate(ROWS * STRIDE), backend, openssl });
-  return { name: describeBackend(backend, openssl), crypto, slot: crypto.suite.installKey(new Uint8Array(32).fill(7)) };
+  const slot = crypto.suite.installKey(new Uint8Array(32).fill(7));
+  return { id, title: backend, version: openssl?.description ?? 'JavaScript', crypto, slot };
 }
 
-function contestants(): Contestant[] {
+function backEnds(): BackEnd[] {
   const node = findOpenSsl('node');
   const system = findOpenSsl('system');
-  const all = [contestant('noble', null)];
-  if (system) all.unshift(contestant('evp', system));
-  if (node) all.unshift(contestant('evp', node));
-  if (node && hasPrimitives(node.library)) all.unshift(contestant('primitives', node));
+  const all: BackEnd[] = [];
+  if (node && hasPrimitives(node.library)) all.push(backEnd('primitives', 'primitives', node));
+  if (node) all.push(backEnd('evp', 'evp', node));
+  if (system) all.push(backEnd(node ? 'evp-system' : 'evp', 'evp', system));
+  all.push(backEnd('noble', 'noble', null));
   return all;
 }
 
-/** @returns nanoseconds for each of `count` turns of `run` */
-function time(count: number, run: () => void): number {
-  const start = process.hrtime.bigint();
-  run();
-  return Number(process.hrtime.bigint() - start) / count;
-}
-
-function median(values: number[]): number {
-  return values.sort((a, b) => a - b)[values.length >> 1]!;
-}
-
-function packets({ crypto, slot }: Contestant, length: number): { seal: number; open: number } {
+function packets({ crypto, slot }: BackEnd, length: number): { seal: number; open: number } {
   const batch = new PacketBatch(ROWS);
   batch.count = ROWS;
   for (let row = 0; row < ROWS; row++) {
@@ -56,14 +49,14 @@ function packets({ crypto, slot }: Contestant, length: number): { seal: number; 
     batch.length[row] = length;
     batch.counterLo[row] = row;
   }
-  const seal = time(ROWS, () => crypto.cipher.seal(batch));
-  const open = time(ROWS, () => crypto.cipher.open(batch));
+  const seal = timeNs(() => crypto.cipher.seal(batch)) / ROWS;
+  const open = timeNs(() => crypto.cipher.open(batch)) / ROWS;
   if (!batch.verdict.every((fits) => fits === 1)) throw new Error('a packet did not open');
   return { seal, open };
 }
 
-/** Name, turns a round, and one turn. */
-function handshakeParts({ crypto: { suite } }: Contestant): readonly (readonly [string, number, () => void])[] {
+/** Name, turns in one measurement, and one turn. */
+function handshakeParts({ crypto: { suite } }: BackEnd): readonly (readonly [string, number, () => void])[] {
   const [key, out, nonce, mac] = [
     new Uint8Array(32).fill(8),
     new Uint8Array(32),
@@ -74,66 +67,50 @@ function handshakeParts({ crypto: { suite } }: Contestant): readonly (readonly [
   const identity = suite.importPrivateKey(key);
   const keyed = suite.createMac(key);
   return [
-    ['importPrivateKey', 4, () => suite.importPrivateKey(key).destroy()],
-    ['dh', 4, () => void identity.dh(identity.publicKey, out)],
-    ['hash 32 + 32', 64, () => suite.hash(out, key, key)],
-    ['hmac 32', 64, () => suite.hmac(out, key, key)],
-    ['mac 116', 64, () => keyed.compute(message, mac)],
-    ['seal 32', 64, () => suite.seal(sealed, key, key, key)],
-    ['xseal 16', 64, () => suite.xseal(sealed, key, nonce, mac, mac)],
+    ['X25519, a private key made ready', 4, () => suite.importPrivateKey(key).destroy()],
+    ['X25519', 4, () => void identity.dh(identity.publicKey, out)],
+    ['BLAKE2s of 32 + 32 B', 64, () => suite.hash(out, key, key)],
+    ['HMAC-BLAKE2s of 32 B', 64, () => suite.hmac(out, key, key)],
+    ['keyed BLAKE2s of 116 B (mac1)', 64, () => keyed.compute(message, mac)],
+    ['ChaCha20-Poly1305, 32 B', 64, () => suite.seal(sealed, key, key, key)],
+    ['XChaCha20-Poly1305, 16 B (cookie)', 64, () => suite.xseal(sealed, key, nonce, mac, mac)],
   ];
 }
 
-function print(title: string, header: readonly string[], rows: readonly (readonly [string, ...string[]])[]): void {
-  const width = Math.max(...rows.map(([name]) => name.length), title.length);
-  const line = (cells: readonly string[]): string =>
-    cells
-      .map((cell, i) => (i === 0 ? cell.padEnd(width) : cell.padStart(Math.max(7, header[i - 1]!.length + 2))))
-      .join('');
-  console.log(line([title, ...header]));
-  for (const row of rows) console.log(line(row));
-  console.log();
-}
-
-const all = contestants();
-const results = new Map<string, number[]>();
-const note = (key: string, value: number): void => {
-  const values = results.get(key);
-  if (values) values.push(value);
-  else results.set(key, [value]);
-};
-
-for (const who of all) for (let i = 0; i < 100; i++) packets(who, i % 3 === 0 ? 64 : 1420 - (i % 20));
-const parts = all.map((who) => handshakeParts(who));
-for (let round = 0; round < ROUNDS; round++) {
-  for (const [i, who] of all.entries()) {
-    packets(who, LENGTHS[0]!);
-    for (const length of LENGTHS) {
-      const { seal, open } = packets(who, length);
-      note(`${who.name} seal ${length}`, seal);
-      note(`${who.name} open ${length}`, open);
+/** @returns nanoseconds a packet, and nanoseconds a call of the handshake's functions */
+export function measureAead({ rounds, quick }: Effort): Group[] {
+  const all = backEnds();
+  const parts = all.map((one) => handshakeParts(one));
+  const [cipher, handshake] = [new Table(rounds), new Table(rounds)];
+  for (const way of ['seal', 'open']) {
+    for (const length of LENGTHS) cipher.figure('aead', `${way}${length}`, `${way} ${length} B`, 'ns', 'less');
+  }
+  for (const [name] of parts[0]!) handshake.figure('aead', name, name, 'ns', 'less');
+  for (const one of all) for (let i = 0; i < 100; i++) packets(one, i % 3 === 0 ? 64 : 1420 - (i % 20));
+  for (let round = 0; round < rounds; round++) {
+    const values = new Map<string, number[]>();
+    const note = (key: string, value: number): void => void values.set(key, [...(values.get(key) ?? []), value]);
+    for (let repeat = 0; repeat < (quick ? QUICK_REPEATS : REPEATS); repeat++) {
+      for (const [i, one] of all.entries()) {
+        packets(one, LENGTHS[0]!);
+        for (const length of LENGTHS) {
+          const { seal, open } = packets(one, length);
+          note(`seal${length} ${one.id}`, seal);
+          note(`open${length} ${one.id}`, open);
+        }
+        for (const [name, turns, turn] of parts[i]!) note(`${name} ${one.id}`, timeNs(turn, turns));
+      }
     }
-    for (const [name, turns, turn] of parts[i]!) {
-      const nanoseconds = time(turns, () => {
-        for (let n = 0; n < turns; n++) turn();
-      });
-      note(`${who.name} ${name}`, nanoseconds);
+    for (const { id } of all) {
+      for (const table of [cipher, handshake]) {
+        for (const figure of table.ids()) table.put(figure, id, round, median(values.get(`${figure} ${id}`)!));
+      }
     }
   }
+  const columns = all.map(({ id, title, version }) => ({ id, title, ...(version !== undefined && { version }) }));
+  const shape = { columns, baseline: 'evp' };
+  return [
+    { ...shape, id: 'aead', title: 'AEAD back ends, a packet in a batch', figures: cipher.figures() },
+    { ...shape, id: 'suite', title: "The handshake's functions, a call", figures: handshake.figures() },
+  ];
 }
-
-const figure = (key: string): string => median(results.get(key)!).toFixed(0);
-console.log(`Node.js ${process.version}, ${process.arch}; nanoseconds, median of ${ROUNDS} rounds\n`);
-for (const direction of ['seal', 'open']) {
-  const rows = all.map(({ name }): [string, ...string[]] => [
-    name,
-    ...LENGTHS.map((length) => figure(`${name} ${direction} ${length}`)),
-  ]);
-  print(`${direction}, bytes`, LENGTHS.map(String), rows);
-}
-const names = parts[0]!.map(([name]) => name);
-print(
-  'handshake',
-  names,
-  all.map(({ name }) => [name, ...names.map((part) => figure(`${name} ${part}`))]),
-);

@@ -3,14 +3,26 @@
  * bench/options.ts has the options, docs/performance.md the method.
  */
 import { mkdirSync, readFileSync, writeFileSync } from 'node:fs';
-import { dirname } from 'node:path';
+import { dirname, join } from 'node:path';
 import { missing } from '../test/netns/environment.js';
+import { measureAead } from './aead.js';
 import { findContestants } from './contestants.js';
+import { publish } from './document.js';
 import { describeMachine, describeVersion } from './machine.js';
-import { groupTable } from './markdown.js';
+import { groupTable, markdownTable } from './markdown.js';
 import { measureNetwork, NETWORK_SUBJECTS } from './network.js';
-import { type Options, parseOptions, USAGE } from './options.js';
-import type { Group, Results } from './results.js';
+import { measureOffload } from './offload.js';
+import { type MicroSubject, type Options, parseOptions, USAGE } from './options.js';
+import { measureReplay } from './replay.js';
+import type { Effort, Group, Results } from './results.js';
+import { judge } from './targets.js';
+
+/** What is measured in this process, without a tunnel. */
+const MICRO: Readonly<Record<MicroSubject, (effort: Effort) => Group[]>> = {
+  aead: measureAead,
+  offload: measureOffload,
+  replay: measureReplay,
+};
 
 async function measure(options: Options, args: readonly string[]): Promise<Results> {
   const started = new Date();
@@ -22,7 +34,7 @@ async function measure(options: Options, args: readonly string[]): Promise<Resul
     say(`not measured: ${reason}`);
   };
   const groups: Group[] = [];
-  const { subjects, rounds, seconds } = options;
+  const { subjects, rounds, seconds, quick } = options;
   if (NETWORK_SUBJECTS.some((subject) => subjects.has(subject))) {
     const obstacle = process.getuid?.() === 0 ? missing(['iperf3']) : 'tunnels are measured by root';
     if (obstacle !== false) fail(`everything through a tunnel: ${obstacle}`);
@@ -31,6 +43,11 @@ async function measure(options: Options, args: readonly string[]): Promise<Resul
       for (const reason of field.missing) fail(reason);
       groups.push(...(await measureNetwork({ contestants: field.contestants, subjects, rounds, seconds, say, fail })));
     }
+  }
+  for (const [subject, run] of Object.entries(MICRO)) {
+    if (!subjects.has(subject)) continue;
+    say(subject);
+    groups.push(...run({ rounds, quick }));
   }
   return {
     format: 1,
@@ -44,10 +61,15 @@ async function measure(options: Options, args: readonly string[]): Promise<Resul
   };
 }
 
-function show({ groups, missing: reasons, machine, durationS, version }: Results): void {
+function show(results: Results): void {
+  const { groups, missing: reasons, machine, durationS, version } = results;
   console.log(`\ntypetun ${version}, Node.js ${machine.node}, Linux ${machine.kernel}, ${durationS} s`);
   console.log('median (least–most) ×ratio to the baseline; ↓ less is better');
   for (const group of groups) console.log(`\n${group.title}, ratios to ${group.baseline}\n\n${groupTable(group)}`);
+  const verdicts = judge(results).map((one) => [one.title, one.measured, one.demanded, one.hoped, one.verdict]);
+  if (verdicts.length > 0) {
+    console.log(`\nTargets\n\n${markdownTable(['', 'measured', 'demanded', 'hoped for', ''], verdicts)}`);
+  }
   if (reasons.length > 0) console.log(`\nNot measured:\n${reasons.map((reason) => `- ${reason}`).join('\n')}`);
 }
 
@@ -66,6 +88,7 @@ async function main(args: readonly string[]): Promise<number> {
     writeFileSync(options.json, `${JSON.stringify(results, null, 1)}\n`);
   }
   show(results);
+  if (options.publish) publish(results, join(import.meta.dirname, '../../docs'));
   return results.groups.length > 0 ? 0 : 1;
 }
 

@@ -1,17 +1,14 @@
-/**
- * The offload layer alone: nanoseconds per 1400-byte packet of payload, checksums in WebAssembly and in
- * JavaScript, and the scavenges over all of it. `node dist/bench/offload.js`
- */
+/** The offload layer alone, with checksums in WebAssembly and in JavaScript: nanoseconds a packet of 1400 B of payload. */
 import { readFileSync } from 'node:fs';
 import { join } from 'node:path';
-import { PerformanceObserver } from 'node:perf_hooks';
-import { setImmediate as nextTurn } from 'node:timers/promises';
 import { type Arena, plainArena, wasmArena } from '../src/offload/arena.js';
 import { Coalescer } from '../src/offload/coalesce.js';
 import { Groups, IOVEC_SIZE } from '../src/offload/groups.js';
 import { Splitter } from '../src/offload/split.js';
 import { VIRTIO_HEADER_SIZE } from '../src/offload/virtio.js';
 import { build, buildUnfinished, buildVirtio, type Packet, segments, virtioFor } from '../test/offload/reference.js';
+import { bestNs } from './clock.js';
+import { type Effort, type Group, Table } from './results.js';
 
 const SIZE = 8 << 20;
 const PAYLOAD = 1400;
@@ -19,7 +16,8 @@ const SEGMENTS = 45;
 const ROWS = 256;
 const STRIDE = 2048;
 const SLOTS_AT = 1 << 20;
-const ROUNDS = 150;
+const REPEATS = 50;
+const QUICK_REPEATS = 8;
 
 const WASM = readFileSync(join(import.meta.dirname, '../src/offload/checksum.wasm'));
 const TIMESTAMP = [1, 1, 8, 10, 0, 0, 1, 2, 0, 0, 3, 4];
@@ -34,16 +32,11 @@ function tcp(version: 4 | 6, port: number, payload: Uint8Array): Packet {
   };
 }
 
-/** Best of many short rounds (others may share the machine), in nanoseconds per packet. `run` does `packets` of them. */
+let repeats = REPEATS;
+
+/** In nanoseconds per packet. `run` does `packets` of them. */
 function measure(packets: number, run: () => void): number {
-  const calls = Math.ceil(20_000 / packets);
-  let best = Number.POSITIVE_INFINITY;
-  for (let round = 0; round < ROUNDS; round++) {
-    const start = process.hrtime.bigint();
-    for (let i = 0; i < calls; i++) run();
-    best = Math.min(best, Number(process.hrtime.bigint() - start) / (calls * packets));
-  }
-  return best;
+  return bestNs(run, Math.ceil(20_000 / packets), repeats) / packets;
 }
 
 /** Rows of a batch: as many packets of each flow as there is room for, in turn, `burst` at a time. */
@@ -141,17 +134,22 @@ function figures(arena: Arena): Record<string, number> {
   return figures;
 }
 
-let scavenges = 0;
-const observer = new PerformanceObserver((list) => {
-  scavenges += list.getEntries().length;
-});
-observer.observe({ entryTypes: ['gc'] });
-const wasm = figures(wasmArena(WASM, SIZE));
-const plain = figures(plainArena(new Uint8Array(SIZE)));
-await nextTurn();
-observer.disconnect();
-console.log(`ns per packet of ${PAYLOAD} bytes payload           WebAssembly  JavaScript`);
-for (const [name, took] of Object.entries(wasm)) {
-  console.log(`${name.padEnd(46)}${took.toFixed(1).padStart(9)}${plain[name]!.toFixed(1).padStart(12)}`);
+export function measureOffload({ rounds, quick }: Effort): Group[] {
+  repeats = quick ? QUICK_REPEATS : REPEATS;
+  const table = new Table(rounds);
+  const arenas = { wasm: wasmArena(WASM, SIZE), javascript: plainArena(new Uint8Array(SIZE)) };
+  for (let round = 0; round < rounds; round++) {
+    for (const [column, arena] of Object.entries(arenas)) {
+      for (const [name, took] of Object.entries(figures(arena))) {
+        table.figure('offload', name, name, 'ns', 'less');
+        table.put(name, column, round, took);
+      }
+    }
+  }
+  const columns = [
+    { id: 'wasm', title: 'WebAssembly' },
+    { id: 'javascript', title: 'JavaScript' },
+  ];
+  const title = `Offload layer, a packet of ${PAYLOAD} B of payload`;
+  return [{ id: 'offload', title, columns, baseline: 'javascript', figures: table.figures() }];
 }
-console.log(`collections during all of it: ${scavenges}`);

@@ -3,7 +3,10 @@ import { parseArgs } from 'node:util';
 import type { ContestantId } from './contestants.js';
 import { NETWORK_SUBJECTS } from './network.js';
 
-export const SUBJECTS: readonly string[] = [...NETWORK_SUBJECTS];
+const MICRO_SUBJECTS = ['aead', 'offload', 'replay'] as const;
+export type MicroSubject = (typeof MICRO_SUBJECTS)[number];
+
+const SUBJECTS: readonly string[] = [...NETWORK_SUBJECTS, ...MICRO_SUBJECTS];
 
 const CONTESTANTS: readonly ContestantId[] = [
   'typetun',

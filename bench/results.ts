@@ -55,6 +55,12 @@ export interface Results {
   readonly missing: readonly string[];
 }
 
+/** How long a measurement in this process may take: the rounds it makes, and whether each is short. */
+export interface Effort {
+  readonly rounds: number;
+  readonly quick: boolean;
+}
+
 /** Gathers the values of a group round by round, whatever their order. */
 export class Table {
   readonly #rounds: number;
@@ -64,9 +70,9 @@ export class Table {
     this.#rounds = rounds;
   }
 
-  /** Announces a figure; the order of these calls is the order of the rows. */
+  /** Announces a figure; the order of these calls is the order of the rows. Announced again it keeps what it has. */
   figure(subject: string, id: string, title: string, unit: string, better: Figure['better']): void {
-    this.#figures.set(id, { subject, id, title, unit, better, values: {} });
+    if (!this.#figures.has(id)) this.#figures.set(id, { subject, id, title, unit, better, values: {} });
   }
 
   /** @throws Error for a figure that was not announced, or a round beyond the last: mistakes of the bench */
@@ -75,6 +81,10 @@ export class Table {
     if (figure === undefined || round >= this.#rounds) throw new Error(`no place for ${id} in round ${round}`);
     figure.values[column] ??= Array<number | null>(this.#rounds).fill(null);
     figure.values[column][round] = Number.isFinite(value) ? value : null;
+  }
+
+  ids(): string[] {
+    return [...this.#figures.keys()];
   }
 
   /** The figures that got a value. */
