@@ -26,11 +26,13 @@ interface Daemon {
  */
 export async function runDaemon(name: string): Promise<number> {
   disableCoreDumps();
-  process.title = `typetun ${name}`;
   const log = new Log(logLevel(process.env['LOG_LEVEL']), name);
+  let daemon: Daemon | undefined;
+  // From the beginning on: a signal that nobody handles ends the process.
+  process.on('SIGUSR2', () => daemon && void logStatus(daemon.engine, log));
   const signalled = listenToSignals(log);
+  process.title = `typetun ${name}`;
   const report = reporter();
-  let daemon: Daemon;
   try {
     daemon = await start(name, log);
   } catch (error) {
@@ -38,7 +40,6 @@ export async function runDaemon(name: string): Promise<number> {
     return 1;
   }
   endOnBugs(daemon, log);
-  process.on('SIGUSR2', () => void logStatus(daemon.engine, log));
   // A working directory would keep its file system from being unmounted.
   process.chdir('/');
   log.debug('UAPI listener started');

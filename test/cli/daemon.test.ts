@@ -143,6 +143,17 @@ test('typetun is not harmed by SIGHUP, SIGUSR1, SIGUSR2 and a closed output', op
   await place.allGone();
 });
 
+test('typetun is not harmed by a signal that comes while it starts', options, async (t) => {
+  const place = await Place.make(t);
+  const running = place.typetun(['-f', place.name]);
+  await until(() => place.daemon() !== undefined || running.child.exitCode !== null);
+  for (const signal of ['SIGHUP', 'SIGUSR1', 'SIGUSR2'] as const) process.kill(place.daemon()!, signal);
+  await until(() => existsSync(place.socket) || running.child.signalCode !== null);
+  assert.match((await ask(place.socket, 'get=1\n\n'))!, /errno=0\n$/);
+  running.child.kill();
+  assertEnded(await running.result, 0);
+});
+
 test('typetun waits for nobody who does not read its log', options, async (t) => {
   const place = await Place.make(t);
   const running = await place.foreground({ LOG_LEVEL: 'verbose' });
@@ -249,19 +260,26 @@ test('typetun refuses descriptors that are none', options, async (t) => {
 
 test('typetun says what is missing: rights, /dev/net/tun, a free name', options, async (t) => {
   const place = await Place.make(t);
-  const nobody = ['--reuid=65534', '--regid=65534', '--clear-groups', '--'];
+  const nobody = 'setpriv --reuid=65534 --regid=65534 --clear-groups --';
+  // How the device is on this machine says nothing: each row has its own.
   const hidden = (script: string): string[] => ['--mount', 'sh', '-c', `mount -t tmpfs none /dev/net && ${script}`];
+  const made = (mode: string, script: string): string[] => hidden(`mknod -m ${mode} /dev/net/tun c 10 200 && ${script}`);
   const noTun = 'there is no /dev/net/tun: load the tun module ("modprobe tun"), or pass the device into the container';
   const rows: readonly [string, readonly string[], string][] = [
     [
-      'setpriv',
-      [...nobody, TYPETUN, place.name],
+      'unshare',
+      made('0666', `exec ${nobody} ${TYPETUN} ${place.name}`),
       `no permission to make ${place.name}: run as root, or with CAP_NET_ADMIN ("--cap-add NET_ADMIN" for a container)`,
     ],
     ['unshare', hidden(`exec ${TYPETUN} ${place.name}`), noTun],
     [
       'unshare',
-      hidden(`mknod /dev/net/tun c 10 200 && mount -o remount,nodev /dev/net && exec ${TYPETUN} ${place.name}`),
+      made('0600', `exec ${nobody} ${TYPETUN} ${place.name}`),
+      '/dev/net/tun cannot be opened (EACCES): run as root, or allow the device for this container',
+    ],
+    [
+      'unshare',
+      made('0666', `mount -o remount,nodev /dev/net && exec ${TYPETUN} ${place.name}`),
       '/dev/net/tun cannot be opened (EACCES): run as root, or allow the device for this container',
     ],
     [TYPETUN, ['lo'], 'the interface name lo is taken: choose another, or remove it ("ip link delete lo")'],
