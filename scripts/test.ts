@@ -12,19 +12,12 @@ const FULL = process.env.TYPETUN_TEST_TIER === 'full';
 /** Of one file, all its tests together; a test that can hang has a shorter limit of its own. */
 const FILE_TIMEOUT_MS = (FULL ? 120 : 10) * 60_000;
 
-/**
- * Not green yet on every pair, so not part of what CI demands: the same scenarios stand in
- * netns/scenarios.test.ts. A name here is a debt, said in CHANGELOG.md.
- */
-const FULL_ONLY: readonly string[] = ['netns/traffic.test.js', 'netns/sticky.test.js'];
-
 const root = resolve(import.meta.dirname, '../..');
 const wanted = process.argv.slice(2);
 const files = readdirSync(join(root, 'dist/test'), { recursive: true, withFileTypes: true })
   .filter((entry) => entry.isFile() && entry.name.endsWith('.test.js'))
   .map((entry) => relative(root, join(entry.parentPath, entry.name)))
   .filter((file) => wanted.length === 0 || wanted.some((part) => file.includes(part.replace(/\.ts$/, '.js'))))
-  .filter((file) => FULL || wanted.length > 0 || !FULL_ONLY.some((name) => file.endsWith(name)))
   .sort();
 if (files.length === 0) {
   console.error(`no test file matches ${wanted.join(' ')}`);

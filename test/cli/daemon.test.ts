@@ -263,7 +263,8 @@ test('typetun says what is missing: rights, /dev/net/tun, a free name', options,
   const nobody = 'setpriv --reuid=65534 --regid=65534 --clear-groups --';
   // How the device is on this machine says nothing: each row has its own.
   const hidden = (script: string): string[] => ['--mount', 'sh', '-c', `mount -t tmpfs none /dev/net && ${script}`];
-  const made = (mode: string, script: string): string[] => hidden(`mknod -m ${mode} /dev/net/tun c 10 200 && ${script}`);
+  const made = (mode: string, script: string): string[] =>
+    hidden(`mknod -m ${mode} /dev/net/tun c 10 200 && ${script}`);
   const noTun = 'there is no /dev/net/tun: load the tun module ("modprobe tun"), or pass the device into the container';
   const rows: readonly [string, readonly string[], string][] = [
     [

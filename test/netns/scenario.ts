@@ -2,6 +2,7 @@
  * A scenario is one line (sometimes two) of the acceptance list, run against pairs of implementations. What runs
  * and what is skipped, and why, is in the table SCENARIOS.md, which is made from the same data.
  */
+import assert from 'node:assert/strict';
 import { it } from 'node:test';
 import { commandOf, FULL, type Implementation, missing } from './environment.js';
 import { type Lab, withLab } from './harness.js';
@@ -28,6 +29,8 @@ export interface Scenario {
   readonly tools?: readonly string[];
   /** It has one device, of the pair's first implementation: mixed pairs say nothing new. */
   readonly single?: boolean;
+  /** The one release of wireguard-go that it runs against, and why the other one cannot do it. */
+  readonly release?: { readonly only: Exclude<Implementation, 'typetun'>; readonly because: string };
   /** Pairs that it does not run against, and why. */
   readonly skip?: Readonly<Partial<Record<PairName, string>>>;
   run(lab: Lab, pair: Pair): Promise<void>;
@@ -46,17 +49,18 @@ export function skipReason(scenario: Scenario, pair: PairName): string | undefin
 }
 
 /** The implementations of a pair: each of the two releases of wireguard-go on one side, if both are here. */
-function implementationsOf(pair: PairName): Pair {
-  const newest: Implementation = commandOf('wireguard-go-newest') ? 'wireguard-go-newest' : 'wireguard-go';
+function implementationsOf(pair: PairName, release?: Scenario['release']): Pair {
+  const first: Implementation = commandOf('wireguard-go-newest') ? 'wireguard-go-newest' : 'wireguard-go';
+  const [newest, distributed] = release ? [release.only, release.only] : [first, 'wireguard-go' as const];
   switch (pair) {
     case 'typetun/typetun':
       return ['typetun', 'typetun'];
     case 'typetun/wireguard-go':
       return ['typetun', newest];
     case 'wireguard-go/typetun':
-      return ['wireguard-go', 'typetun'];
+      return [distributed, 'typetun'];
     case 'wireguard-go/wireguard-go':
-      return [newest, 'wireguard-go'];
+      return [newest, distributed];
   }
 }
 
@@ -74,11 +78,27 @@ function pairsOfThisRun(): readonly PairName[] {
 export function register(scenarios: readonly Scenario[]): void {
   for (const scenario of scenarios) {
     for (const name of pairsOfThisRun()) {
-      const pair = implementationsOf(name);
+      const title = `${scenario.numbers.join(', ')}: ${scenario.title} [${name}]`;
+      const pair = implementationsOf(name, scenario.release);
       const skip = skipReason(scenario, name) ?? missing(scenario.tools ?? [], pair);
-      it(`${scenario.numbers.join(', ')}: ${scenario.title} [${name}]`, { skip, timeout: TIME_LIMIT_MS }, () =>
-        withLab((lab) => scenario.run(lab, pair)),
-      );
+      it(title, { skip, timeout: TIME_LIMIT_MS }, () => withLab((lab) => scenario.run(lab, pair)));
+      if (name === CONTROL) registerFailures(scenario, title);
     }
+  }
+}
+
+/** What the table leaves out because of wireguard-go must still fail there: a reason that is gone shows. */
+function registerFailures(scenario: Scenario, title: string): void {
+  const failing: Pair[] = [];
+  if (scenario.skip?.[CONTROL] !== undefined) failing.push(implementationsOf(CONTROL));
+  if (scenario.release) {
+    const other = scenario.release.only === 'wireguard-go' ? 'wireguard-go-newest' : 'wireguard-go';
+    failing.push([other, other]);
+  }
+  for (const pair of failing) {
+    const skip = missing(scenario.tools ?? [], pair);
+    it(`${title} fails with ${pair.join(' and ')}`, { skip, timeout: TIME_LIMIT_MS }, () =>
+      assert.rejects(withLab((lab) => scenario.run(lab, pair))),
+    );
   }
 }

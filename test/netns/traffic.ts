@@ -12,7 +12,7 @@ import { V4, V6 } from './topology.js';
 export const TRAFFIC_TOOLS: readonly string[] = ['iperf3', 'ncat'];
 const MIB = 1 << 20;
 
-export interface Amount {
+interface Amount {
   readonly pings: number;
   /** MiB of each TCP and UDP run, over all its streams. */
   readonly tcp: number;
@@ -21,11 +21,10 @@ export interface Amount {
 }
 
 /** Enough to meet every kind of traffic; the full tier's is enough to meet rare states. */
-export const AMOUNT: Amount = FULL
-  ? { pings: 2000, tcp: 256, udp: 128, streams: [1, 4, 5, 50] }
-  : { pings: 100, tcp: 8, udp: 4, streams: [1, 5] };
-/** Where many runs share the time. */
-export const LITTLE: Amount = FULL ? AMOUNT : { pings: 50, tcp: 4, udp: 2, streams: [4] };
+export const AMOUNT: Amount = {
+  ...(FULL ? { pings: 2000, tcp: 256, udp: 128 } : { pings: 100, tcp: 8, udp: 4 }),
+  streams: [1, 4, 5, 50],
+};
 
 /** The tunnel addresses of the sides: in namespace 1 and in namespace 2. */
 export interface Addresses {
@@ -36,10 +35,10 @@ export interface Addresses {
 const USUAL: Addresses = { v4: V4, v6: V6 };
 
 /** Floods of pings both ways over both families: each must be answered. */
-export async function floods(lab: Lab, count: number, { v4, v6 }: Addresses = USUAL): Promise<void> {
+export async function floods(lab: Lab, count: number, { v4, v6 }: Addresses = USUAL, options = ''): Promise<void> {
   for (const hosts of [v4, v6]) {
-    await flood(lab, 2, hosts[0], count);
-    await flood(lab, 1, hosts[1], count);
+    await flood(lab, 2, hosts[0], count, options);
+    await flood(lab, 1, hosts[1], count, options);
   }
 }
 
@@ -55,17 +54,17 @@ export async function flood(lab: Lab, from: number | string, host: string, count
 }
 
 /** T of the acceptance list: floods, TCP and UDP over both families, parallel streams; and a file over each. */
-export async function everyTraffic(lab: Lab, amount: Amount = AMOUNT, addresses: Addresses = USUAL): Promise<void> {
+export async function everyTraffic(lab: Lab, addresses: Addresses = USUAL): Promise<void> {
   const { v4, v6 } = addresses;
-  await floods(lab, amount.pings, addresses);
-  for (const streams of amount.streams) {
-    await tcp(lab, 1, 2, v4[1], amount.tcp, streams);
-    await tcp(lab, 2, 1, v6[0], amount.tcp, streams);
+  await floods(lab, AMOUNT.pings, addresses);
+  for (const streams of AMOUNT.streams) {
+    await tcp(lab, 1, 2, v4[1], AMOUNT.tcp, streams);
+    await tcp(lab, 2, 1, v6[0], AMOUNT.tcp, streams);
   }
-  await udp(lab, 2, 1, v4[0], amount.udp);
-  await udp(lab, 1, 2, v6[1], amount.udp);
-  await file(lab, 2, 1, v4[0], amount.tcp);
-  await file(lab, 1, 2, v6[1], amount.tcp);
+  await udp(lab, 2, 1, v4[0], AMOUNT.udp);
+  await udp(lab, 1, 2, v6[1], AMOUNT.udp);
+  await file(lab, 2, 1, v4[0], AMOUNT.tcp);
+  await file(lab, 1, 2, v6[1], AMOUNT.tcp);
 }
 
 interface Sum {
@@ -75,7 +74,7 @@ interface Sum {
 }
 interface Report {
   readonly error?: string;
-  readonly end: { readonly sum_received: Sum; readonly sum: Sum };
+  readonly end: { readonly streams: readonly unknown[]; readonly sum_received: Sum; readonly sum: Sum };
 }
 
 /** Of each socket, which the kernel doubles: what the receiver may not have read yet when iperf3 stops counting. */
@@ -89,6 +88,7 @@ const WINDOW_KIB = 128;
 export async function tcp(lab: Lab, from: number, to: number, host: string, mib: number, streams = 1): Promise<void> {
   const total = Math.max(mib, streams);
   const { end } = await iperf(lab, from, to, host, `-P ${streams} -n ${total}M -w ${WINDOW_KIB}K`);
+  assert.equal(end.streams.length, streams, `streams to ${host}`);
   const least = total * MIB - streams * 5 * WINDOW_KIB * 1024;
   assert.ok(end.sum_received.bytes >= least, `TCP to ${host}: ${end.sum_received.bytes} bytes of ${total} MiB`);
 }

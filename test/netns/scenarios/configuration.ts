@@ -218,6 +218,7 @@ const overlapping: Scenario = {
     await holds({ [x]: ['0.0.0.0/0', '10.0.0.0/8', '10.1.0.0/16', '::/0', 'fd00::/8'] });
     await set(y, '10.0.0.0/8,fd00::/8');
     await holds({ [x]: ['0.0.0.0/0', '10.1.0.0/16', '::/0'], [y]: ['10.0.0.0/8', 'fd00::/8'] });
+    if (self.implementation === 'typetun') await self.daemon.prints(/Allowed IP 10\.0\.0\.0\/8 moved from /);
     // Host bits do not make it another prefix.
     await set(y, '10.1.2.3/16,::1/0');
     await holds({ [x]: ['0.0.0.0/0'], [y]: ['10.1.0.0/16', '::/0'] });

@@ -10,7 +10,7 @@ import { existsSync, readdirSync, rmSync } from 'node:fs';
 import { type Device, type Lab, until } from '../harness.js';
 import type { Scenario } from '../scenario.js';
 import { endpoints, ping, tunnel, V4, V6 } from '../topology.js';
-import { floods, LITTLE } from '../traffic.js';
+import { AMOUNT, floods } from '../traffic.js';
 
 /** The daemon of a device ends by itself, its socket file goes; typetun says so by exit code 0. */
 async function endsByItself(device: Device): Promise<void> {
@@ -32,7 +32,7 @@ const namespacesGo: Scenario = {
     await endpoints(lab, a, b, '127.0.0.1');
     await ping(lab, 1, V4[1]);
     await lab.deleteNamespace(0);
-    await floods(lab, LITTLE.pings);
+    await floods(lab, AMOUNT.pings);
     await lab.wg(`set ${a.name} listen-port 4242`);
     await ping(lab, 1, V6[1]);
     await lab.deleteNamespace(1);

@@ -113,6 +113,12 @@ const newKey: Scenario = {
     const gaps = answers.slice(1).map((time, i) => time - answers[i]!);
     // REKEY_TIMEOUT: who waits for the retransmission timer instead takes at least that long.
     assert.ok(Math.max(...gaps) < 5, `${Math.max(...gaps)} s without an answer`);
+
+    // Without traffic the other order does as well: nothing is sent before both know.
+    const next = await lab.keys();
+    await lab.wg(`set ${a.name} private-key <(echo ${next.privateKey})`);
+    await lab.wg(`set ${b.name} peer ${publicKey} remove peer ${next.publicKey} allowed-ips ${V4[0]}/32`);
+    await lab.in(1, `ping -n -q -c 1 -W 4 ${V4[1]}`);
   },
 };
 
