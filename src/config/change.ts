@@ -26,7 +26,7 @@ export function changeOfPeer(peer: PeerConfig): PeerChange {
   const { publicKey, presharedKey, endpoint, persistentKeepaliveInterval, allowedIps } = peer;
   if (peer.remove) return { publicKey, remove: true };
   if (endpoint !== undefined && endpoint.resolved === undefined) {
-    throw new TypeError(`The endpoint ${endpoint.host}:${endpoint.port} is not resolved`);
+    throw new TypeError(`The endpoint ${endpoint.text} is not resolved`);
   }
   return {
     publicKey,

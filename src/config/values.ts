@@ -106,6 +106,9 @@ export function parsePort(text: Uint8Array, from: number, to: number): number {
 
 /** Where a peer is, as text: names are for somebody else to resolve. */
 export interface EndpointText {
+  /** As it was written. */
+  readonly text: string;
+  /** Without brackets. */
   readonly host: string;
   readonly port: string;
 }
@@ -129,7 +132,8 @@ export function splitEndpoint(text: Uint8Array, from: number, to: number): Endpo
   }
   const port = parsePort(text, colon + 1, to);
   if (port > 65535) refuse('ERR_CONFIG_ENDPOINT', 'Port is not 0-65535', quoted);
-  return { host: decode(text.subarray(start, end)), port: decode(text.subarray(colon + 1, to)) };
+  const [host, service] = [text.subarray(start, end), text.subarray(colon + 1, to)];
+  return { text: decode(quoted), host: decode(host), port: decode(service) };
 }
 
 /** What {@link readAllowedIps} found, beside the prefixes. */

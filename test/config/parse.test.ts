@@ -70,7 +70,7 @@ PersistentKeepalive = OFF
           line: 6,
           publicKey: PEER,
           presharedKey: OTHER,
-          endpoint: { host: 'vpn.example', port: '51820' },
+          endpoint: { text: 'vpn.example:51820', host: 'vpn.example', port: '51820' },
           allowedIps: ['0a000000/8', '20010db8000000000000000000000001/128', 'c0000200/24'],
           incremental: false,
           persistentKeepaliveInterval: 25,
@@ -78,7 +78,7 @@ PersistentKeepalive = OFF
         {
           line: 13,
           publicKey: OTHER,
-          endpoint: { host: '2001:db8::5', port: '7' },
+          endpoint: { text: '[2001:db8::5]:7', host: '2001:db8::5', port: '7' },
           allowedIps: [],
           incremental: false,
           persistentKeepaliveInterval: 0,
