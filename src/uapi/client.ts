@@ -4,6 +4,7 @@
  */
 import { opendirSync, statSync, unlinkSync } from 'node:fs';
 import { connect, type Socket } from 'node:net';
+import { join } from 'node:path';
 import type { DeviceChange } from '../core/change.js';
 import { socketPath, UAPI_DIRECTORY } from './paths.js';
 import { writeSetRequest } from './request.js';
@@ -51,11 +52,11 @@ export interface UapiDevice extends UapiInterface {
 
 const NAME = /^[^/\0]{1,64}$/;
 const EPROTO = 71;
-const ENOTSOCK = 88;
 const PERCENT = 0x25;
 
 /**
- * @returns the names of the devices that listen, in the directory's own order; sockets that nobody listens on are removed
+ * @returns the names of the devices that listen, or that this user may not ask, in the directory's own order; sockets
+ *   that nobody listens on are removed
  * @throws UapiClientError `ERR_UAPI_CONNECT` when the directory cannot be read
  */
 export async function listDevices(options: UapiClientOptions = {}): Promise<string[]> {
@@ -66,8 +67,9 @@ export async function listDevices(options: UapiClientOptions = {}): Promise<stri
       (await open(socketPath(name, directory), options)).destroy();
       names.push(name);
     } catch (error) {
-      // A device that cannot be reached is no reason not to list the others.
+      // One that may not be asked is there all the same.
       if (!(error instanceof UapiClientError) || error.code === 'ERR_UAPI_ABORTED') throw error;
+      if (error.code !== 'ERR_UAPI_NO_DEVICE') names.push(name);
     }
   }
   return names;
@@ -79,7 +81,8 @@ function socketNames(directory: string): string[] {
     const entries = opendirSync(directory);
     try {
       for (let entry = entries.readSync(); entry !== null; entry = entries.readSync()) {
-        if (entry.isSocket() && entry.name.endsWith('.sock')) names.push(entry.name.slice(0, -5));
+        const { name } = entry;
+        if (name.endsWith('.sock') && isSocket(join(directory, name))) names.push(name.slice(0, -'.sock'.length));
       }
     } finally {
       entries.closeSync();
@@ -187,10 +190,8 @@ async function openDevice(name: string, options: UapiClientOptions): Promise<Soc
 
 /** @throws UapiClientError; a socket that nobody listens on is removed first */
 async function open(path: string, { signal }: UapiClientOptions): Promise<Socket> {
-  const kind = statSync(path, { throwIfNoEntry: false });
   const missing = new UapiClientError('ERR_UAPI_NO_DEVICE', `nothing listens on ${path}`);
-  if (kind === undefined) throw missing;
-  if (!kind.isSocket()) throw new UapiClientError('ERR_UAPI_CONNECT', `${path} is not a socket`, ENOTSOCK);
+  if (!isSocket(path)) throw missing;
   const socket = connect(path);
   const abort = (): unknown => socket.destroy(new Error('aborted'));
   signal?.addEventListener('abort', abort, { once: true });
@@ -207,6 +208,15 @@ async function open(path: string, { signal }: UapiClientOptions): Promise<Socket
       throw missing;
     }
     throw code === 'ENOENT' ? missing : translate(error, signal === undefined ? {} : { signal });
+  }
+}
+
+/** Through symlinks as well. What cannot be seen is none. */
+function isSocket(path: string): boolean {
+  try {
+    return statSync(path, { throwIfNoEntry: false })?.isSocket() ?? false;
+  } catch {
+    return false;
   }
 }
 
