@@ -17,6 +17,7 @@ const COMMANDS: Readonly<Record<string, Run>> = {
     await import('./demo/main.js');
     return undefined;
   },
+  wg: async (args) => (await import('./wg/main.js')).run(args),
 };
 
 /** Commands that a symlink of their own name calls, as `wg -> typetun` does. */

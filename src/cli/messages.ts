@@ -2,6 +2,7 @@
 import { UAPI_DIRECTORY } from '../uapi/paths.js';
 
 export const USAGE: string = `Usage: typetun [-f|--foreground] [--offload=LIST] INTERFACE
+       typetun wg [COMMAND] [ARGUMENTS]
        typetun demo
        typetun --version | --help
 
