@@ -23,7 +23,7 @@ const RULES: Readonly<Record<string, Rule>> = {
     node: true,
     packages: [],
   },
-  rootless: { below: ['linux'], node: true, packages: [] },
+  rootless: { below: ['engine', 'uapi', 'config', 'linux', 'core'], node: true, packages: [] },
   index: { below: ['library', 'api'], node: false, packages: [] },
   library: {
     below: ['rootless', 'engine', 'uapi', 'config', 'api', 'linux', 'core'],

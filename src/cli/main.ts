@@ -18,6 +18,7 @@ const COMMANDS: Readonly<Record<string, Run>> = {
     return undefined;
   },
   wg: async (args) => (await import('./wg/main.js')).run(args),
+  exec: async (args) => (await import('./exec/main.js')).runExec(args),
 };
 
 /** Commands that a symlink of their own name calls, as `wg -> typetun` does. */

@@ -63,7 +63,7 @@ export class DataPlane {
     this.#tell = tell;
     const offloads: Offloads = new Set(settings.offloads);
     this.#tun = settings.tunFd === undefined ? TunDevice.create(settings.name) : new TunDevice(settings.tunFd);
-    this.#watcher = new DeviceWatcher(this.#tun);
+    this.#watcher = new DeviceWatcher(this.#tun, settings.tunMtu);
     if (settings.tunFd === undefined) this.#watcher.setMtu(DEFAULT_MTU);
     const { read, write } = setTunOffloads(this.#tun, offloads);
     this.#tunReads = read;

@@ -12,6 +12,8 @@ export interface EngineOptions {
   readonly name: string;
   /** An already open TUN descriptor (`WG_TUN_FD`). */
   readonly tunFd?: number;
+  /** Of {@link tunFd}, bytes: for a device that is where this process may not go to look. */
+  readonly tunMtu?: number;
   /** Batching features to do without, as `TYPETUN_OFFLOAD` names them, which is the default. */
   readonly offloads?: string;
   readonly log: (level: 'debug' | 'error', message: string) => void;

@@ -49,6 +49,7 @@ class WorkerEngine implements Engine {
       offloads: [...offloads],
       events: options.onEvent !== undefined,
       ...(options.tunFd !== undefined && { tunFd: options.tunFd }),
+      ...(options.tunMtu !== undefined && { tunMtu: options.tunMtu }),
       ...(aead !== undefined && { aead }),
     };
     this.#worker = new Worker(worker, { workerData: settings });

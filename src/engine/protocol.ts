@@ -7,6 +7,7 @@ import type { OffloadName } from './offloads.js';
 export interface WorkerSettings {
   readonly name: string;
   readonly tunFd?: number;
+  readonly tunMtu?: number;
   /** An eventfd that ends the worker's wait. */
   readonly wakeFd: number;
   readonly aead?: string;

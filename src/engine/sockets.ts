@@ -44,6 +44,8 @@ export class Sockets {
   }
 
   setMark(fwmark: number): number {
+    // Without CAP_NET_ADMIN even the mark that is there already is refused.
+    if (fwmark === this.#fwmark) return 0;
     for (const socket of this.all) {
       if (!socket.setMark(fwmark)) return -Errno.EPERM;
     }

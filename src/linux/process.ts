@@ -1,4 +1,4 @@
-import { addressOf, allocate } from './ffi.js';
+import { addressOf, allocate, loadLibrary } from './ffi.js';
 import { check, setrlimit } from './libc.js';
 
 const RLIMIT_CORE = 4;
@@ -12,4 +12,38 @@ export function disableCoreDumps(): void {
   check(setrlimit(RLIMIT_CORE, addressOf(limits)), 'setrlimit');
   // Named again so that it outlives the call.
   limits.fill(0);
+}
+
+const PR_SET_DUMPABLE = 4;
+
+/**
+ * As {@link disableCoreDumps}, for this process alone and not for the commands it starts; and no process of
+ * the same user may look into its memory: prctl(2).
+ * @throws SystemError
+ */
+export function forbidDumps(): void {
+  const prctl = loadLibrary(null).func('prctl', 'int', ['int', 'ulong', 'ulong', 'ulong', 'ulong']);
+  check(prctl(PR_SET_DUMPABLE, 0, 0, 0, 0), 'prctl');
+}
+
+/** Numbers of capabilities(7). */
+export const Capability = { netBindService: 10, netAdmin: 12, sysAdmin: 21 } as const;
+
+const CAPABILITY_VERSION_3 = 0x20080522;
+
+/**
+ * Keeps the calling thread, and those it starts from now on, from every capability but these: capset(2).
+ * @throws SystemError
+ */
+export function keepCapabilities(...kept: readonly number[]): void {
+  const capset = loadLibrary(null).func('capset', 'int', ['pointer', 'pointer']);
+  const header = allocate(8);
+  new DataView(header.buffer).setUint32(0, CAPABILITY_VERSION_3, true);
+  // Effective, permitted and inheritable, for numbers below 32; the same again for those above.
+  const sets = allocate(24);
+  const view = new DataView(sets.buffer);
+  const bits = kept.reduce((sum, bit) => sum | (1 << bit), 0);
+  for (const at of [0, 4]) view.setUint32(at, bits >>> 0, true);
+  check(capset(addressOf(header), addressOf(sets)), 'capset');
+  header.fill(0);
 }

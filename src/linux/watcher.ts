@@ -32,13 +32,17 @@ export class DeviceWatcher {
   readonly #home: InterfaceControl;
   readonly #homeInode: number;
   readonly #monitor: ChangeMonitor;
-  #last: DeviceState = { name: '', up: false, mtu: UNKNOWN_MTU };
+  #last: DeviceState;
   #isAway = false;
   #lookedAt = Number.NEGATIVE_INFINITY;
 
-  /** @throws SystemError when there are no sockets to be had */
-  constructor(tun: TunDevice) {
+  /**
+   * @param mtu taken for the device's until it can be seen
+   * @throws SystemError when there are no sockets to be had
+   */
+  constructor(tun: TunDevice, mtu: number = UNKNOWN_MTU) {
     this.#tun = tun;
+    this.#last = { name: '', up: false, mtu };
     this.#homeInode = statSync('/proc/thread-self/ns/net').ino;
     this.#home = new InterfaceControl();
     this.#monitor = new ChangeMonitor(LINK_GROUPS);

@@ -1,10 +1,14 @@
 /** In the helper: the commands it runs, and every process that is left to it as the first of its PID namespace. */
 import { type ChildProcess, spawn } from 'node:child_process';
 import { reapOrphans, stoppedBy } from '../linux/children.js';
+import { findProgram, SYSTEM_PATH } from './programs.js';
 import type { CommandSetup, News } from './protocol.js';
 
 const own = new Set<number>();
 const commands = new Map<number, ChildProcess>();
+/** Not looked for in the command's PATH. */
+const found = findProgram('unshare', SYSTEM_PATH, '/');
+const UNSHARE = typeof found === 'string' ? found : 'unshare';
 
 /** Starts to look after children. @param tell hears of commands that stop and end */
 export function watchChildren(tell: (news: News) => void): void {
@@ -42,7 +46,7 @@ export function runInside(
 ): Promise<void> {
   // Back from the root of our user namespace to the caller, with no power over this network namespace.
   const words = identity
-    ? ['unshare', '--user', `--map-user=${identity.uid}`, `--map-group=${identity.gid}`, '--', command, ...args]
+    ? [UNSHARE, '--user', `--map-user=${identity.uid}`, `--map-group=${identity.gid}`, '--', command, ...args]
     : [command, ...args];
   const child = spawnOwn(words[0]!, words.slice(1), { env: { ...env }, cwd, stdio: [...streams] });
   return new Promise((resolve, reject) => {

@@ -1,9 +1,13 @@
 /** In the helper: the interface inside, its addresses and routes. */
 import { once } from 'node:events';
+import { writeFileSync } from 'node:fs';
 import type { Readable } from 'node:stream';
 import { TunDevice } from '../linux/tun.js';
 import { spawnOwn } from './inner-commands.js';
 import type { NamespaceSetup } from './protocol.js';
+
+/** Who may ping without a privilege: groups, icmp(7). */
+const PING_GROUPS = '/proc/sys/net/ipv4/ping_group_range';
 
 /** Makes the TUN, up, with its addresses and routes. @returns it. @throws SystemError, Error with ip(8)'s own words */
 export async function makeInterface({ name, mtu, addresses, routes }: NamespaceSetup): Promise<TunDevice> {
@@ -16,10 +20,23 @@ export async function makeInterface({ name, mtu, addresses, routes }: NamespaceS
       ...routes.map((prefix) => `route replace ${prefix} dev ${name}`),
     ];
     await ip(lines);
+    allowPing();
     return tun;
   } catch (error) {
     tun.close();
     throw error;
+  }
+}
+
+/** Only our own group is known inside a user namespace, and 0 there. Where /proc/sys is closed, ping stays so too. */
+function allowPing(): void {
+  for (const range of ['0 2147483647', '0 0']) {
+    try {
+      writeFileSync(PING_GROUPS, range);
+      return;
+    } catch {
+      // The next one.
+    }
   }
 }
 

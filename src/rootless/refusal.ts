@@ -61,6 +61,8 @@ export function explainRefusal(error: Error, sysctl: (name: string) => string | 
     return new RootlessError('ENOENT', `setpriv and unshare are missing: install util-linux (${message})`);
   }
   if (/spawn ip ENOENT/.test(message)) return new RootlessError('ENOENT', 'ip is missing: install iproute2');
+  // The words of ip(8) are about an address or a route: the namespaces were there.
+  if (/^ip\b/.test(message)) return error;
   const refused = /No space left on device|Operation not permitted|Permission denied|EPERM|EACCES|ENOSPC/.test(message);
   if (!refused) return error;
   for (const [name, refuses, remedy] of SWITCHES) {

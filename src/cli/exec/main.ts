@@ -1,0 +1,98 @@
+/** `typetun exec`: a command whose only network is a tunnel. */
+import { writeSync } from 'node:fs';
+import { detach } from '../../linux/descriptors.js';
+import { Capability, forbidDumps, keepCapabilities } from '../../linux/process.js';
+import { isForeground, takeForeground } from '../../linux/terminal.js';
+import { findProgram } from '../../rootless/programs.js';
+import { hasPrivileges } from '../../rootless/refusal.js';
+import { openTunnel, type RootlessTunnel } from '../../rootless/tunnel.js';
+import { EXEC_USAGE, type ExecLine, parseExec } from './arguments.js';
+import { readConfig } from './config-file.js';
+import { exitStatus, Signals } from './signals.js';
+
+/** As env(1) and timeout(1) have them: the command's own status may be any other. */
+const FAILED = 125;
+const NOT_RUN = { EACCES: 126, ENOENT: 127 } as const;
+
+/** Not by `process.stderr`, which would make the command's standard error one that does not block. */
+function say(message: string): void {
+  try {
+    writeSync(2, `typetun: ${message}\n`);
+  } catch {
+    // Nobody is there to read it.
+  }
+}
+
+/** @returns the exit status */
+export async function runExec(args: readonly string[]): Promise<number> {
+  try {
+    const line = parseExec(args);
+    if (line.help) {
+      writeSync(1, EXEC_USAGE);
+      return 0;
+    }
+    const status = await execute(line);
+    // Node.js would put the terminal's settings back to what they were before the command.
+    detach(2);
+    return status;
+  } catch (error) {
+    say((error as Error).message);
+    return FAILED;
+  }
+}
+
+async function execute(line: ExecLine): Promise<number> {
+  const [command, ...args] = line.command;
+  if (command === undefined) throw new Error('expected a command. See typetun exec --help');
+  const found = findProgram(command, process.env['PATH'] ?? '', process.cwd());
+  if (typeof found !== 'string') {
+    say(`${command}: ${found.code === 'ENOENT' ? 'there is no such command' : 'this command cannot be run (EACCES)'}`);
+    return NOT_RUN[found.code];
+  }
+  forbidDumps();
+  const signals = new Signals();
+  const hadTerminal = isForeground();
+  const tunnel = await openTunnel(readConfig(line.config, say), {
+    log: (level, message) => {
+      if (level === 'error' || line.verbose) say(message);
+    },
+    warn: say,
+    onNamespace: dropPrivileges,
+  });
+  try {
+    return await run(tunnel, command, args, signals);
+  } finally {
+    await tunnel.close();
+    if (hadTerminal && !isForeground()) takeForeground();
+  }
+}
+
+/** What is left needs no rights but to mark a socket, and to bind a low port. */
+function dropPrivileges(): void {
+  if (hasPrivileges()) keepCapabilities(Capability.netAdmin, Capability.netBindService);
+}
+
+async function run(
+  { namespace, engine }: RootlessTunnel,
+  command: string,
+  args: readonly string[],
+  signals: Signals,
+): Promise<number> {
+  const running = await namespace.run(command, args);
+  signals.follow(running);
+  // Whoever waits for the end of these waits for the command, and not for this process.
+  detach(0, 1);
+  let isOver = false;
+  const failed = (error: Error | undefined): number => {
+    if (isOver) return FAILED;
+    say(`the tunnel ended: ${error?.message ?? 'its interface was deleted'}`);
+    return FAILED;
+  };
+  const status = await Promise.race([
+    running.exited.then(({ code, signal }) => exitStatus(code, signal)),
+    namespace.ended.then(failed),
+    engine.ended.then(failed),
+  ]);
+  isOver = true;
+  return status;
+}

@@ -1,0 +1,56 @@
+/**
+ * Signals and job control between the shell, this process and the command, which share a process group:
+ * what is typed at the terminal reaches the command without help; what is sent to this process alone is sent
+ * on; and when the command stops, this process stops too, so that the shell sees it.
+ */
+import { constants } from 'node:os';
+import { isForeground } from '../../linux/terminal.js';
+import type { RunningCommand } from '../../rootless/namespace.js';
+
+/** The terminal sends these to the whole group in the foreground. */
+const OF_THE_TERMINAL = ['SIGINT', 'SIGQUIT', 'SIGTSTP'] as const;
+const SENT_ON = ['SIGTERM', 'SIGHUP', 'SIGUSR1', 'SIGUSR2', 'SIGALRM', 'SIGCONT', 'SIGWINCH'] as const;
+/** Sent to the group when one of it uses the terminal from the background: the command decides. */
+const LEFT_ALONE = ['SIGTTIN', 'SIGTTOU'] as const;
+const ENDING: ReadonlySet<string> = new Set(['SIGINT', 'SIGQUIT', 'SIGTERM', 'SIGHUP']);
+
+export class Signals {
+  #command: RunningCommand | undefined;
+
+  constructor() {
+    for (const signal of SENT_ON) process.on(signal, () => this.#pass(signal));
+    for (const signal of OF_THE_TERMINAL) process.on(signal, () => this.#passUnlessTyped(signal));
+    for (const signal of LEFT_ALONE) process.on(signal, () => {});
+  }
+
+  /** From now on signals are the command's. */
+  follow(command: RunningCommand): void {
+    this.#command = command;
+    command.onStopped = (number) => this.#stopLike(number);
+  }
+
+  #pass(signal: NodeJS.Signals): void {
+    if (this.#command) this.#command.signal(signal);
+    // Before there is one to decide. What was made goes with this process.
+    else if (ENDING.has(signal)) process.exit(exitStatus(null, signal));
+  }
+
+  #passUnlessTyped(signal: NodeJS.Signals): void {
+    if (!this.#command || !isForeground()) this.#pass(signal);
+  }
+
+  /** Comes back when somebody continues this process. In a group without a shell the kernel does not stop it. */
+  #stopLike(number: number): void {
+    const entry = Object.entries(constants.signals).find(([, value]) => value === number);
+    const signal = (entry?.[0] ?? 'SIGSTOP') as NodeJS.Signals;
+    const listeners = process.listeners(signal as 'SIGTSTP');
+    process.removeAllListeners(signal);
+    process.kill(process.pid, signal);
+    for (const listener of listeners) process.on(signal, listener);
+  }
+}
+
+/** As shells count it. */
+export function exitStatus(code: number | null, signal: NodeJS.Signals | null): number {
+  return code ?? 128 + (signal === null ? 0 : constants.signals[signal]);
+}

@@ -1,0 +1,125 @@
+/** A whole tunnel for an ordinary user: a namespace, and the engine behind its TUN, outside. */
+import { lookup } from 'node:dns/promises';
+import { isIPv6 } from 'node:net';
+import { getSystemErrorName } from 'node:util';
+import { changeToSet, type WgQuickConfig } from '../config/index.js';
+import { type Engine, type EngineOptions, startEngine } from '../engine/index.js';
+import { close } from '../linux/libc.js';
+import { parseAddress } from '../uapi/address.js';
+import { scopeIndex } from '../uapi/scopes.js';
+import { RootlessError } from './error.js';
+import { RootlessNamespace } from './namespace.js';
+import { hasPrivileges } from './refusal.js';
+import { namespaceOptions } from './settings.js';
+
+export interface TunnelOptions extends Pick<EngineOptions, 'log' | 'onEvent'> {
+  /** Of commands that will run inside. */
+  readonly env?: NodeJS.ProcessEnv;
+  /** Told of what the file asks for and does not get here. */
+  readonly warn?: (message: string) => void;
+  /** Called when all is there that needs rights: before a packet is handled. */
+  readonly onNamespace?: () => void;
+}
+
+export interface RootlessTunnel {
+  readonly namespace: RootlessNamespace;
+  readonly engine: Engine;
+  /** Ends both; all is gone when it settles. */
+  close(): Promise<void>;
+}
+
+/**
+ * @param config its endpoints are looked up here, outside; it is wiped
+ * @throws RootlessError, EngineError
+ */
+export async function openTunnel(config: WgQuickConfig, options: TunnelOptions): Promise<RootlessTunnel> {
+  try {
+    const settings = namespaceOptions(config);
+    const fwmark = markFor(config, options);
+    await resolveEndpoints(config);
+    const namespace = await RootlessNamespace.open({ ...settings, ...(options.env && { env: options.env }) });
+    try {
+      options.onNamespace?.();
+      return await startTunnel(namespace, config, fwmark, options);
+    } catch (error) {
+      await namespace.close();
+      throw error;
+    }
+  } finally {
+    config.wipe();
+  }
+}
+
+async function startTunnel(
+  namespace: RootlessNamespace,
+  config: WgQuickConfig,
+  fwmark: number,
+  { log, onEvent }: TunnelOptions,
+): Promise<RootlessTunnel> {
+  let engine: Engine;
+  try {
+    engine = await startEngine({
+      name: 'wg0',
+      tunFd: namespace.tunFd,
+      tunMtu: namespace.mtu,
+      log,
+      ...(onEvent && { onEvent }),
+    });
+  } catch (error) {
+    close(namespace.tunFd);
+    throw error;
+  }
+  const errno = await engine.configure({ ...changeToSet(config), fwmark });
+  if (errno !== 0) {
+    await engine.close();
+    const code = getSystemErrorName(errno);
+    const port = `UDP port ${config.listenPort} is in use: end what has it, or leave ListenPort out`;
+    throw new RootlessError(code, code === 'EADDRINUSE' ? port : `the configuration was refused (${code})`);
+  }
+  return {
+    namespace,
+    engine,
+    close: async () => {
+      await namespace.close();
+      await engine.close();
+    },
+  };
+}
+
+/**
+ * FwMark keeps a tunnel's own packets out of the routes into it; these sockets are in another network, so it
+ * is only needed for an administrator's rules, and only somebody with CAP_NET_ADMIN can set it: socket(7).
+ */
+function markFor({ fwmark = 0 }: WgQuickConfig, { warn }: TunnelOptions): number {
+  if (fwmark === 0 || hasPrivileges()) return fwmark;
+  warn?.(`FwMark 0x${fwmark.toString(16)} needs CAP_NET_ADMIN, and is left out`);
+  return 0;
+}
+
+/** Looks the endpoints up, in the network of this process. @throws RootlessError naming the endpoint */
+export async function resolveEndpoints({ peers }: WgQuickConfig): Promise<void> {
+  await Promise.all(
+    peers.map(async ({ endpoint }) => {
+      if (endpoint === undefined || endpoint.resolved !== undefined) return;
+      const { host, port } = endpoint;
+      const where = isIPv6(host) ? `[${host}]:${port}` : `${host}:${port}`;
+      const number = Number(port);
+      if (!/^\d+$/.test(port) || number > 65535) throw new RootlessError('ERR_ENDPOINT', `${where}: no such port`);
+      try {
+        endpoint.resolved = { ...(await addressOf(host)), port: number };
+      } catch (error) {
+        const { code = 'ENOTFOUND', message } = error as NodeJS.ErrnoException;
+        throw new RootlessError(code, `the endpoint ${where} cannot be looked up: ${message}`);
+      }
+    }),
+  );
+}
+
+async function addressOf(host: string): Promise<{ address: Uint8Array; scopeId?: number }> {
+  const [plain = '', scope] = (await lookup(host)).address.split('%');
+  const bytes = new Uint8Array(16);
+  const text = new TextEncoder().encode(plain);
+  const size = parseAddress(text, 0, text.length, bytes);
+  const scopeId = scope === undefined ? undefined : scopeIndex(scope);
+  return { address: bytes.slice(0, size), ...(scopeId !== undefined && { scopeId }) };
+}
