@@ -74,11 +74,15 @@ export class State {
     this.indices = new IndexTable(random);
     this.peers = new Peers(suite, this.endpoints);
     this.limiter = new RateLimiter(random);
-    const word = new Uint32Array(1);
-    const bytes = new Uint8Array(word.buffer);
+    // A timer is armed with every answer of a conversation: asking the system each time costs more than its packet.
+    const words = new Uint32Array(256);
+    let used = words.length;
     this.timers = new Timers(() => {
-      suite.random(bytes);
-      return word[0]! / 2 ** 32;
+      if (used === words.length) {
+        suite.random(new Uint8Array(words.buffer));
+        used = 0;
+      }
+      return words[used++]! / 2 ** 32;
     });
   }
 
