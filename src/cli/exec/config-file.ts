@@ -1,7 +1,7 @@
 /** The file that `exec` takes its tunnel from. */
 import { closeSync, existsSync, fstatSync, openSync, readSync } from 'node:fs';
 import { MAX_CONFIG_BYTES, parseQuickConfig, type WgQuickConfig } from '../../config/index.js';
-import { isInterfaceName } from '../messages.js';
+import { isInterfaceName } from '../../engine/messages.js';
 
 const DIRECTORY = '/etc/wireguard';
 const CHUNK = 64 * 1024;
