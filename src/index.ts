@@ -5,4 +5,4 @@
  */
 export * from './api/core.js';
 export type { CommonOptions } from './library/engine-device.js';
-export { createHostDevice, HostDevice, type HostDeviceOptions } from './library/host-device.js';
+export { createHostDevice, type HostDevice, type HostDeviceOptions } from './library/host-device.js';

@@ -4,12 +4,14 @@
  *
  * @module
  */
+export { ConfigError, type ConfigErrorCode } from '../config/errors.js';
 export { TypetunError, type TypetunErrorCode } from './errors.js';
 export { type PublicKeyInput, SecretKey, type SecretKeyInput } from './keys.js';
 export {
   createPacketDevice,
   type DatagramEndpoint,
-  PacketDevice,
+  type PacketDevice,
   type PacketDeviceOptions,
 } from './packet-device.js';
+export type { ConfigInput } from './quick.js';
 export type { DeviceConfig, DeviceEvents, DeviceStatus, PeerConfig, PeerStatus, WireGuardDevice } from './types.js';

@@ -10,6 +10,7 @@ import { formatAddress, parseAddress } from '../uapi/address.js';
 import { checkChange, integer } from './change.js';
 import { Emitter } from './emitter.js';
 import { invalid, TypetunError } from './errors.js';
+import { type ConfigInput, HOOKS, withFile } from './quick.js';
 import { deviceStatus, peerStatus, tellEvent } from './status.js';
 import type { DeviceConfig, DeviceEvents, DeviceStatus, WireGuardDevice } from './types.js';
 
@@ -21,7 +22,8 @@ export interface DatagramEndpoint {
 }
 
 export interface PacketDeviceOptions {
-  readonly config?: DeviceConfig | undefined;
+  /** An object, or the text of a wg-quick(8) file; its addresses, DNS and table are passed over here. */
+  readonly config?: ConfigInput | undefined;
   /** The largest IP packet that is sent into the tunnel, in bytes: 576 to 65535, 1420 unless told. */
   readonly mtu?: number | undefined;
   /**
@@ -323,18 +325,20 @@ export class PacketDevice extends Emitter<DeviceEvents> implements WireGuardDevi
  */
 export function createPacketDevice(options: PacketDeviceOptions): PacketDevice {
   options?.signal?.throwIfAborted();
-  const device = new PacketDevice(options);
+  const settled = withFile(options, HOOKS);
+  const device = new PacketDevice(settled);
   try {
-    if (options.config !== undefined) device.configureSync(options.config);
+    device.configureSync(settled.config);
+    return device;
   } catch (error) {
     void device.close();
     throw error;
+  } finally {
+    settled.wipe();
   }
-  return device;
 }
 
 function checkOptions(options: PacketDeviceOptions): PacketDeviceOptions {
-  if (options === null || typeof options !== 'object') throw invalid('options', 'an object', options);
   for (const name of ['onDatagram', 'onPacket'] as const) {
     if (typeof options[name] !== 'function') throw invalid(name, 'a function', options[name]);
   }

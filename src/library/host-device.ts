@@ -1,8 +1,7 @@
 /** A device with a network interface of this host (or of this network namespace). */
-import { isIP } from 'node:net';
 import { integer } from '../api/change.js';
 import { invalid, TypetunError } from '../api/errors.js';
-import type { DeviceConfig } from '../api/types.js';
+import { type ConfigInput, checkAddresses, HOOKS, type Settled, type Unsupported, withFile } from '../api/quick.js';
 import type { Engine } from '../engine/index.js';
 import { invalidName, isInterfaceName, isMusl, unsupported } from '../engine/messages.js';
 import { scopeIndex, scopeName } from '../uapi/scopes.js';
@@ -21,7 +20,11 @@ import {
 export interface HostDeviceOptions extends CommonOptions {
   /** The interface's name: 1 to 15 characters. */
   readonly name: string;
-  readonly config?: DeviceConfig | undefined;
+  /**
+   * An object, or the text of a wg-quick(8) file, whose Address and MTU are used unless they are given here. A file
+   * with DNS or hooks is refused: these are wg-quick's, as are routes.
+   */
+  readonly config?: ConfigInput | undefined;
   /** Addresses of the interface, as `10.0.0.1/24` and `fd00::1/64`. Set with ip(8). */
   readonly addresses?: readonly string[] | undefined;
   /** Bytes; 1420 unless told. */
@@ -61,6 +64,20 @@ export class HostDevice extends EngineDevice {
  * device.on('handshake', ({ publicKey }) => console.log(`${publicKey} is there`));
  */
 export async function createHostDevice(options: HostDeviceOptions): Promise<HostDevice> {
+  const settled = withFile(options, wgQuickOnly);
+  try {
+    return await create(settled);
+  } finally {
+    settled.wipe();
+  }
+}
+
+const wgQuickOnly: Unsupported = (quick) => ({
+  ...HOOKS(quick),
+  DNS: quick.dns.servers[0] ?? quick.dns.searchDomains[0],
+});
+
+async function create(options: Settled<HostDeviceOptions>): Promise<HostDevice> {
   checkOptions(options);
   const { name, signal, uapi = true } = options;
   signal?.throwIfAborted();
@@ -74,7 +91,7 @@ export async function createHostDevice(options: HostDeviceOptions): Promise<Host
       server = await serve(engine, options);
       void server.removed.then(() => device.close());
     }
-    if (options.config !== undefined) await device.configure(options.config);
+    await device.configure(options.config);
     await setUp(engine, options);
     signal?.throwIfAborted();
     return device;
@@ -85,7 +102,7 @@ export async function createHostDevice(options: HostDeviceOptions): Promise<Host
   }
 }
 
-function serve(engine: Engine, { name, log = () => {} }: HostDeviceOptions): Promise<UapiServer> {
+function serve(engine: Engine, { name, log = () => {} }: Settled<HostDeviceOptions>): Promise<UapiServer> {
   const target = { name: engine.interfaceName, target: engine, log };
   return listenUapi({ ...target, resolveScope: scopeIndex, scopeName }).catch(rethrow(name));
 }
@@ -96,25 +113,17 @@ function rethrow(name: string): (error: unknown) => never {
   };
 }
 
-function checkOptions(options: HostDeviceOptions): void {
-  if (options === null || typeof options !== 'object') throw invalid('options', 'an object', options);
+function checkOptions({ name, addresses = [], mtu }: Settled<HostDeviceOptions>): void {
   const problem = unsupported(process.platform, process.arch, isMusl());
   if (problem !== undefined) throw new TypetunError('ERR_UNSUPPORTED', problem);
-  const { name, addresses = [], mtu } = options;
   if (typeof name !== 'string' || !isInterfaceName(name)) {
     throw new TypetunError('ERR_INVALID_ARGUMENT', `name: ${invalidName(String(name))}`);
   }
   if (mtu !== undefined && integer(mtu, 'mtu', 65535) < 68) throw invalid('mtu', 'at least 68', mtu);
-  for (const [i, address] of addresses.entries()) {
-    const [host = '', cidr, ...more] = String(address).split('/');
-    const bits = { 0: -1, 4: 32, 6: 128 }[isIP(host)]!;
-    if (bits < 0 || more.length > 0 || (cidr !== undefined && !(/^\d{1,3}$/.test(cidr) && Number(cidr) <= bits))) {
-      throw invalid(`addresses[${i}]`, 'an address as 10.0.0.1/24 or fd00::1/64', address);
-    }
-  }
+  checkAddresses(addresses);
 }
 
-async function setUp(engine: Engine, { addresses = [], mtu, up = true }: HostDeviceOptions): Promise<void> {
+async function setUp(engine: Engine, { addresses = [], mtu, up = true }: Settled<HostDeviceOptions>): Promise<void> {
   const name = engine.interfaceName;
   for (const address of addresses) await ip(['address', 'add', address, 'dev', name]);
   if (mtu !== undefined) await ip(['link', 'set', 'dev', name, 'mtu', `${mtu}`]);

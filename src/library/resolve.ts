@@ -2,6 +2,7 @@
 import { lookup } from 'node:dns/promises';
 import { numericEndpoint } from '../api/change.js';
 import { show, TypetunError } from '../api/errors.js';
+import { join } from '../api/quick.js';
 import type { DeviceConfig } from '../api/types.js';
 import type { Endpoint } from '../core/endpoint.js';
 import { scopeIndex } from '../uapi/scopes.js';
@@ -37,9 +38,4 @@ async function addressOf(host: string): Promise<string> {
     const { code } = error as NodeJS.ErrnoException;
     throw new TypetunError('ERR_RESOLVE', `the host name ${show(host)} has no address (${code})`, { cause: error });
   }
-}
-
-/** `192.0.2.1:5`, `[2001:db8::1]:5` */
-export function join(address: string, port: number): string {
-  return address.includes(':') ? `[${address}]:${port}` : `${address}:${port}`;
 }

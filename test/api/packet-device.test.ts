@@ -2,7 +2,7 @@ import assert from 'node:assert/strict';
 import { once } from 'node:events';
 import { describe, it } from 'node:test';
 import { setTimeout as sleep } from 'node:timers/promises';
-import { createPacketDevice, SecretKey, TypetunError } from '../../src/api/core.js';
+import { ConfigError, createPacketDevice, SecretKey, TypetunError } from '../../src/api/core.js';
 import { ipPacket } from '../core/simulator.js';
 import { createPair } from './pair.js';
 
@@ -51,6 +51,38 @@ describe('PacketDevice', () => {
     assert.deepEqual(drops, {});
     assert.equal(peers[0]?.presharedKey?.equals(peer.presharedKey), true);
     await copy.close();
+  });
+
+  it('takes the text of a wg-quick file, and refuses its hooks', () => {
+    const key = SecretKey.generatePrivateKey();
+    const publicKey = SecretKey.generatePrivateKey().publicKey();
+    const file = `[Interface]
+PrivateKey = ${key.toBase64()}
+Address = 10.0.0.1/24
+MTU = 1300
+[Peer]
+PublicKey = ${publicKey}
+Endpoint = [2001:db8::1]:7
+AllowedIPs = 10.0.0.0/24, fd00::/64
+PersistentKeepalive = 25
+`;
+    for (const config of [file, new TextEncoder().encode(file)]) {
+      const status = createPacketDevice({ ...nothing, config }).statusSync();
+      assert.ok(status.privateKey?.equals(key));
+      const [peer] = status.peers;
+      assert.equal(peer?.publicKey, publicKey);
+      assert.equal(peer.endpoint, '[2001:db8::1]:7');
+      assert.deepEqual(peer.allowedIps, ['10.0.0.0/24', 'fd00::/64']);
+      assert.equal(peer.persistentKeepaliveInterval, 25);
+    }
+    assert.throws(
+      () => createPacketDevice({ ...nothing, config: `${file}[Interface]\nPreUp = true\n` }),
+      (error) => hasCode('ERR_UNSUPPORTED')(error) && /line 11: PreUp/.test((error as Error).message),
+    );
+    assert.throws(
+      () => createPacketDevice({ ...nothing, config: `${file}Endpont = 1.2.3.4:5\n` }),
+      (error) => error instanceof ConfigError && error.code === 'ERR_CONFIG_LINE' && error.line === 10,
+    );
   });
 
   it('gives up on a silent peer after 90 seconds, and says so', () => {

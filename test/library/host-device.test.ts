@@ -66,9 +66,11 @@ withNamespaces(import.meta.filename, () => {
       }
       await using a = await createHostDevice({
         name: `tla${ID}`,
-        addresses: ['10.88.0.1/24', 'fd88::1/64'],
-        mtu: 1300,
-        config: { privateKey: keys.a },
+        config: `[Interface]
+PrivateKey = ${keys.a.toBase64()}
+Address = 10.88.0.1/24, fd88::1/64
+MTU = 1300
+`,
       });
       const handshakes = [once(a, 'handshake'), once(b, 'handshake')];
       const roamed = once(b, 'endpointChanged');
@@ -163,6 +165,8 @@ withNamespaces(import.meta.filename, () => {
       const publicKey = SecretKey.generatePrivateKey().publicKey();
       const wrong: readonly [options: object, code: string, message: RegExp][] = [
         [{ name: 'a/b' }, 'ERR_INVALID_ARGUMENT', /is not an interface name/],
+        [{ config: '[Interface]\nPostUp = true' }, 'ERR_UNSUPPORTED', /line 2: PostUp: .*wg-quick/],
+        [{ config: '[Interface]\nDNS = 10.0.0.1' }, 'ERR_UNSUPPORTED', /line 2: DNS/],
         [{ mtu: 67 }, 'ERR_INVALID_ARGUMENT', /mtu/],
         [{ addresses: ['10.0.0.1/33'] }, 'ERR_INVALID_ARGUMENT', /addresses\[0\]/],
         [{ addresses: ['10.0.0.1 dev lo'] }, 'ERR_INVALID_ARGUMENT', /addresses\[0\]/],
