@@ -3,6 +3,7 @@ import type { AllowedIp } from '../core/change.js';
 import type { Endpoint } from '../core/endpoint.js';
 import { displayAddress } from '../uapi/address.js';
 import { ByteText, isSet } from './text.js';
+import type { EndpointText } from './values.js';
 
 export interface PrintablePeer {
   /** 32 bytes. */
@@ -10,8 +11,8 @@ export interface PrintablePeer {
   /** 32 bytes; all zeros is none. */
   readonly presharedKey?: Uint8Array;
   readonly allowedIps?: readonly AllowedIp[];
-  /** As text, or to be written as numbers. */
-  readonly endpoint?: string | Endpoint;
+  /** As text, as it was read, or to be written as numbers. */
+  readonly endpoint?: string | EndpointText | Endpoint;
   /** Seconds; 0 is off and not written. */
   readonly persistentKeepaliveInterval?: number;
 }
@@ -54,8 +55,12 @@ function printPeer(text: ByteText, peer: PrintablePeer): void {
  * @param endpoint text, which stays as it is, or numbers
  * @returns `192.0.2.1:5` or `[fe80::1%eth0]:5`
  */
-export function displayEndpoint(endpoint: string | (Endpoint & { readonly scope?: string })): string {
+export function displayEndpoint(endpoint: string | EndpointText | (Endpoint & { readonly scope?: string })): string {
   if (typeof endpoint === 'string') return endpoint;
+  if ('host' in endpoint) {
+    const { host, port } = endpoint;
+    return host.includes(':') ? `[${host}]:${port}` : `${host}:${port}`;
+  }
   const address = displayAddress(endpoint.address);
   if (endpoint.address.length === 4) return `${address}:${endpoint.port}`;
   const scope = endpoint.scope ?? (endpoint.scopeId || '');

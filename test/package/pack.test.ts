@@ -1,37 +1,18 @@
 import assert from 'node:assert/strict';
-import { spawnSync } from 'node:child_process';
 import { existsSync, mkdtempSync, readFileSync, rmSync } from 'node:fs';
 import { tmpdir } from 'node:os';
-import { join, resolve } from 'node:path';
+import { join } from 'node:path';
 import { after, before, describe, it } from 'node:test';
+import { isOffline, type Packed, pack, ROOT, run } from './project.js';
 
-const ROOT = resolve(import.meta.dirname, '../../..');
 const { version } = JSON.parse(readFileSync(join(ROOT, 'package.json'), 'utf8')) as { version: string };
-
-interface Packed {
-  readonly filename: string;
-  readonly files: readonly { readonly path: string; readonly mode: number }[];
-}
-
-/** Runs a program in `cwd` as a user would from a shell, without what npm tells its scripts by the environment. */
-function run(
-  cwd: string,
-  program: string,
-  ...args: string[]
-): { status: number | null; stdout: string; stderr: string } {
-  const env = Object.fromEntries(Object.entries(process.env).filter(([name]) => !/^(npm_|NODE_TEST)/i.test(name)));
-  return spawnSync(program, args, { cwd, env, encoding: 'utf8', timeout: 300_000 });
-}
 
 describe('packed tarball', { timeout: 600_000 }, () => {
   let folder = '';
   let packed: Packed;
   before(() => {
     folder = mkdtempSync(join(tmpdir(), 'typetun-pack-'));
-    // The build that runs this test is what is packed: building again here would change files under other tests.
-    const pack = run(ROOT, 'npm', 'pack', '--json', '--ignore-scripts', '--pack-destination', folder);
-    assert.equal(pack.status, 0, pack.stderr);
-    packed = (JSON.parse(pack.stdout) as Packed[])[0]!;
+    packed = pack(folder);
   });
   after(() => rmSync(folder, { recursive: true }));
 
@@ -66,7 +47,7 @@ describe('packed tarball', { timeout: 600_000 }, () => {
     const prefix = join(folder, 'prefix');
     const tarball = join(folder, packed.filename);
     const install = run(folder, 'npm', 'install', '-g', '--no-audit', '--no-fund', '--prefix', prefix, tarball);
-    if (/ENOTFOUND|EAI_AGAIN|ECONNREFUSED|ETIMEDOUT|ENETUNREACH/.test(install.stderr) && !process.env.CI) {
+    if (isOffline(install.stderr)) {
       context.skip('the package registry cannot be reached');
       return;
     }

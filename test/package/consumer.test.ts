@@ -1,0 +1,126 @@
+/** The packed package in a project of somebody else: TypeScript and JavaScript, every supported Node.js, any OpenSSL. */
+import assert from 'node:assert/strict';
+import { cpSync, existsSync, mkdirSync } from 'node:fs';
+import { join } from 'node:path';
+import { after, before, describe, it } from 'node:test';
+import { BROWSER_PROGRAM, PROGRAM } from './consumer.js';
+import { insideOf, unpackDebian13 } from './debian13.js';
+import { mustRun, Project, ROOT, run } from './project.js';
+
+const TSC = join(ROOT, 'node_modules/typescript/bin/tsc');
+const STRICT = [
+  '--strict',
+  '--noEmitOnError',
+  '--pretty',
+  'false',
+  '--exactOptionalPropertyTypes',
+  '--target',
+  'es2022',
+];
+const MAJORS = ['22', '24', '26'] as const;
+const isRoot = process.getuid?.() === 0 && existsSync('/dev/net/tun');
+const name = `tucon${process.pid}`;
+
+describe('the package in a project of its own', { timeout: 300_000 }, () => {
+  const project = new Project();
+  let isInstalled = false;
+  before(() => {
+    // The npm packages of Node.js are its official binaries, by processor.
+    const nodes = MAJORS.map((major) => `node${major}@npm:node-linux-${process.arch}@${major}`);
+    isInstalled = project.installPackage('@types/node@20', ...nodes);
+  });
+  after(() => project.remove());
+
+  /** Runs the program in a network of its own, where this is root: there it makes a host device too. */
+  function consume(node: readonly string[], env: Readonly<Record<string, string>> = {}): Record<string, unknown> {
+    const words = ['env', ...Object.entries(env).map(([key, value]) => `${key}=${value}`), ...node];
+    if (isRoot) words.unshift('unshare', '--net');
+    const [program = '', ...args] = [...words, ...(isRoot ? [name] : [])];
+    return JSON.parse(mustRun(project.folder, program, ...args)) as Record<string, unknown>;
+  }
+
+  function expected(major: string): Record<string, unknown> {
+    return {
+      node: major,
+      packets: [40],
+      addresses: ['10.0.0.1/24'],
+      printed: '[Interface]\nListenPort = 7\n',
+      code: 'ERR_UAPI_NO_DEVICE',
+      port: isRoot ? 51999 : -1,
+      refused: isRoot ? 'ERR_INVALID_ARGUMENT' : '',
+      key: '[SecretKey]',
+    };
+  }
+
+  it('compiles with the strictest types, and runs on every Node.js it supports', (context) => {
+    if (!isInstalled) return context.skip('the package registry cannot be reached');
+    project.write('program.ts', PROGRAM);
+    const options = ['--module', 'nodenext', '--lib', 'es2023', '--types', 'node'];
+    mustRun(project.folder, process.execPath, TSC, ...STRICT, ...options, 'program.ts');
+    const [own = ''] = process.versions.node.split('.');
+    assert.deepEqual(consume([process.execPath, 'program.js']), expected(own));
+    for (const major of MAJORS) {
+      const node = join(project.folder, `node_modules/node${major}/bin/node`);
+      assert.deepEqual(consume([node, 'program.js']), expected(major));
+      const version = run(project.folder, node, 'node_modules/typetun/bin/typetun', '--version');
+      assert.match(version.stdout, /AEAD: primitives/);
+    }
+  });
+
+  it('compiles for a browser without the types of Node.js', (context) => {
+    if (!isInstalled) return context.skip('the package registry cannot be reached');
+    project.write('browser.ts', BROWSER_PROGRAM);
+    const options = [
+      '--module',
+      'esnext',
+      '--moduleResolution',
+      'bundler',
+      '--lib',
+      'es2022,dom',
+      '--types',
+      '',
+      '--noEmit',
+    ];
+    mustRun(project.folder, process.execPath, TSC, ...STRICT, ...options, 'browser.ts');
+  });
+
+  it('is loaded by require as well, and has nothing but its subpaths', (context) => {
+    if (!isInstalled) return context.skip('the package registry cannot be reached');
+    const script = `
+      const { SecretKey } = require('typetun');
+      let code;
+      try { require('typetun/dist/src/index.js'); } catch (error) { code = error.code; }
+      console.log(SecretKey.generatePresharedKey().toBytes().length, code);`;
+    assert.equal(
+      mustRun(project.folder, process.execPath, '--no-warnings', '--input-type=commonjs', '-e', script),
+      '32 ERR_PACKAGE_PATH_NOT_EXPORTED\n',
+    );
+  });
+
+  it('works with evp, and with JavaScript alone', (context) => {
+    if (!isInstalled) return context.skip('the package registry cannot be reached');
+    const [own = ''] = process.versions.node.split('.');
+    for (const TYPETUN_AEAD of ['evp', 'noble']) {
+      assert.deepEqual(consume([process.execPath, 'program.js'], { TYPETUN_AEAD }), expected(own));
+    }
+  });
+
+  it("works with Debian 13's Node.js, whose OpenSSL is a shared library", (context) => {
+    if (!isInstalled) return context.skip('the package registry cannot be reached');
+    if (!isRoot || run('/', 'apt-get', '--version').status !== 0)
+      return context.skip('needs root, /dev/net/tun and apt-get');
+    const folder = join(project.folder, 'debian13');
+    mkdirSync(folder);
+    const root = unpackDebian13(folder);
+    cpSync(join(project.folder, 'node_modules/typetun'), join(root, 'app/node_modules/typetun'), { recursive: true });
+    for (const dependency of ['koffi', '@koromix', '@noble']) {
+      const from = join(project.folder, 'node_modules', dependency);
+      if (existsSync(from)) cpSync(from, join(root, 'app/node_modules', dependency), { recursive: true });
+    }
+    for (const file of ['package.json', 'program.js']) cpSync(join(project.folder, file), join(root, 'app', file));
+    const [program = '', ...words] = insideOf(root);
+    const inside = (...more: string[]): string => mustRun('/', program, ...words, '/usr/bin/node', ...more);
+    assert.match(inside('/app/node_modules/typetun/dist/src/cli/main.js', '--version'), /AEAD: evp \(OpenSSL 3\./);
+    assert.deepEqual(JSON.parse(inside('/app/program.js', name)), expected('20'));
+  });
+});
