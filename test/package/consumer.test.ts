@@ -97,6 +97,28 @@ describe('the package in a project of its own', { timeout: 300_000 }, () => {
     );
   });
 
+  it('does nothing but define when it is imported', (context) => {
+    if (!isInstalled) return context.skip('the package registry cannot be reached');
+    const script = `
+      const look = async () => {
+        // What loading the modules themselves left to do.
+        await new Promise((resolve) => setTimeout(resolve, 100));
+        return {
+          globals: Object.getOwnPropertyNames(globalThis),
+          listeners: process.eventNames().map((name) => String(name) + process.listenerCount(name)),
+          resources: process.getActiveResourcesInfo(),
+          environment: Object.keys(process.env),
+          builtIns: [Object, Array, Uint8Array, Promise, Function].map((it) => Reflect.ownKeys(it.prototype).map(String)),
+        };
+      };
+      await import('node:worker_threads');
+      const before = await look();
+      for (const subpath of ['', '/core', '/config', '/uapi']) await import('typetun' + subpath);
+      const after = await look();
+      console.log(Object.keys(after).filter((what) => String(after[what]) !== String(before[what])).join());`;
+    assert.equal(mustRun(project.folder, process.execPath, '--input-type=module', '-e', script), '\n');
+  });
+
   it('works with evp, and with JavaScript alone', (context) => {
     if (!isInstalled) return context.skip('the package registry cannot be reached');
     const [own = ''] = process.versions.node.split('.');
