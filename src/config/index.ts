@@ -9,6 +9,7 @@ export { decodeKey, encodeKey, KEY_BYTES, KEY_TEXT_BYTES } from './key.js';
 export { MAX_CONFIG_BYTES } from './lines.js';
 export { type ConfigWarning, type ParseOptions, parseConfig, parseQuickConfig } from './parse.js';
 export { type PrintableConfig, type PrintablePeer, printConfig } from './print.js';
+export { parseQuickLines } from './quick.js';
 export { stripQuickLines } from './strip.js';
 export type {
   PeerConfig,

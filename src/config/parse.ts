@@ -7,7 +7,7 @@ import type { Endpoint } from '../core/endpoint.js';
 import { ByteSlab } from '../uapi/slab.js';
 import { ConfigError, withoutKeys } from './errors.js';
 import { LineReader } from './lines.js';
-import { emptyQuickConfig, opensSection, quickKey, readQuickLine } from './quick.js';
+import { emptyQuickConfig, QuickLines, readQuickLine } from './quick.js';
 import type { PeerConfig, PeerEndpoint, QuickConfig, WgQuickConfig, WireGuardConfig } from './types.js';
 import { decode, readAllowedIps, readFwmark, readKeepalive, readKey, readPort, splitEndpoint } from './values.js';
 
@@ -54,19 +54,12 @@ export function parseQuickConfig(file: Uint8Array | string, options: ParseOption
 function parse(file: Uint8Array | string, options: ParseOptions, quick: QuickConfig | undefined): WireGuardConfig {
   const reader = new LineReader(typeof file === 'string' ? new TextEncoder().encode(file) : file);
   const parser = new Parser(options);
-  let inInterface = false;
+  const lines = new QuickLines();
   try {
     while (reader.read()) {
-      if (quick !== undefined) {
-        const raw = reader.raw();
-        const key = inInterface ? quickKey(raw) : undefined;
-        if (key !== undefined) {
-          readQuickLine(reader, key, quick);
-          continue;
-        }
-        if (opensSection(raw)) inInterface = decode(reader.compact()).toLowerCase() === '[interface]';
-      }
-      parser.line(reader.compact(), reader.line);
+      const key = quick === undefined ? undefined : lines.keyOf(reader);
+      if (quick === undefined || key === undefined) parser.line(reader.compact(), reader.line);
+      else readQuickLine(reader, key, quick);
     }
     return parser.finish();
   } catch (error) {

@@ -1,6 +1,6 @@
 /** The lines that wg-quick(8) reads itself and wg(8) never sees. */
 import { ConfigError } from './errors.js';
-import type { LineReader } from './lines.js';
+import { LineReader } from './lines.js';
 import type { QuickConfig } from './types.js';
 import { decode, isSpace } from './values.js';
 
@@ -25,12 +25,46 @@ export function emptyQuickConfig(): QuickConfig {
 }
 
 /** Whether a line opens a section, by its first byte that is no white space. */
-export function opensSection(raw: Uint8Array): boolean {
+function opensSection(raw: Uint8Array): boolean {
   return raw.find((byte) => !isSpace(byte)) === OPEN;
 }
 
-/** @returns the key of a line of wg-quick's, in lower case, or undefined for one of wg's */
-export function quickKey(raw: Uint8Array): string | undefined {
+/** Tells which lines of a file are wg-quick's: known keys, in an `[Interface]`. */
+export class QuickLines {
+  #inInterface = false;
+
+  /** To be asked about each line in turn. @returns the key of a line of wg-quick's, in lower case, or undefined for one of wg's */
+  keyOf(reader: LineReader): string | undefined {
+    const raw = reader.raw();
+    const key = this.#inInterface ? quickKey(raw) : undefined;
+    if (key === undefined && opensSection(raw)) {
+      this.#inInterface = decode(reader.compact()).toLowerCase() === '[interface]';
+    }
+    return key;
+  }
+}
+
+/**
+ * Reads what is wg-quick's in a file, and nothing else of it: what takes a tunnel down does not depend on
+ * whether the rest is right by now.
+ * @throws ConfigError
+ */
+export function parseQuickLines(file: Uint8Array): QuickConfig {
+  const reader = new LineReader(file);
+  const lines = new QuickLines();
+  const quick = emptyQuickConfig();
+  try {
+    while (reader.read()) {
+      const key = lines.keyOf(reader);
+      if (key !== undefined) readQuickLine(reader, key, quick);
+    }
+    return quick;
+  } finally {
+    reader.wipe();
+  }
+}
+
+function quickKey(raw: Uint8Array): string | undefined {
   let from = 0;
   while (from < raw.length && isSpace(raw[from]!)) from++;
   let to = from;
@@ -62,8 +96,7 @@ export function readQuickLine(reader: LineReader, key: string, quick: QuickConfi
     throw new ConfigError('ERR_CONFIG_VALUE', problem, new TextEncoder().encode(text), line);
   };
   const parts = text
-    .split(',')
-    .map((part) => part.trim())
+    .split(/[,\s]+/)
     .filter((part) => part !== '')
     .map((part) => ({ text: part, line }));
   switch (key) {

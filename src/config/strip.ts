@@ -1,7 +1,7 @@
 /** `wg-quick strip`: a file without the lines that are wg-quick's own. */
 import { LineReader } from './lines.js';
-import { opensSection, quickKey } from './quick.js';
-import { decode, isSpace } from './values.js';
+import { QuickLines } from './quick.js';
+import { isSpace } from './values.js';
 
 /**
  * @param file of wg-quick(8)
@@ -13,11 +13,10 @@ export function stripQuickLines(file: Uint8Array): Uint8Array {
   // Each line at most as long as it was; the last may get the line end that it lacks.
   const out = new Uint8Array(file.length + 1);
   let length = 0;
-  let inInterface = false;
+  const lines = new QuickLines();
   while (reader.read()) {
+    if (lines.keyOf(reader) !== undefined) continue;
     const raw = reader.raw();
-    if (inInterface && quickKey(raw) !== undefined) continue;
-    if (opensSection(raw)) inInterface = decode(reader.compact()).toLowerCase() === '[interface]';
     let [from, to] = [0, raw.length];
     while (from < to && isSpace(raw[from]!)) from++;
     while (to > from && isSpace(raw[to - 1]!)) to--;
