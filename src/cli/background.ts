@@ -1,6 +1,7 @@
 /** Starting the daemon in the background: this process waits until its child is ready, and ends. */
 import { type StdioOptions, spawn } from 'node:child_process';
 import type { Readable } from 'node:stream';
+import { fileURLToPath } from 'node:url';
 import { descriptor, READY, REPORT_FD, TUN_FD, UAPI_FD } from './environment.js';
 import { logLevel } from './log.js';
 
@@ -21,7 +22,9 @@ export async function startInBackground(name: string): Promise<number> {
     env[key] = String(stdio.length);
     stdio.push(fd);
   }
-  const args = [...process.execArgv, process.argv[1]!, '-f', '--', name];
+  // Not by the name that this process was called by: that may be a symbolic link which means a command.
+  const main = fileURLToPath(new URL('./main.js', import.meta.url));
+  const args = [...process.execArgv, main, '-f', '--', name];
   const child = spawn(process.execPath, args, { env, stdio, detached: true });
   const failed = new Promise<string>((resolve) => {
     child.on('error', (error) => resolve(`cannot start ${process.execPath}: ${error.message}`));

@@ -19,6 +19,7 @@ const COMMANDS: Readonly<Record<string, Run>> = {
   },
   wg: async (args) => (await import('./wg/main.js')).run(args),
   exec: async (args) => (await import('./exec/main.js')).runExec(args),
+  'wg-quick': async (args) => (await import('./wg-quick/main.js')).main(args),
 };
 
 /** Commands that a symlink of their own name calls, as `wg -> typetun` does. */

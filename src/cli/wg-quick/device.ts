@@ -1,0 +1,90 @@
+/** The device itself: its daemon, and its configuration over the UAPI socket. */
+import { existsSync, readFileSync } from 'node:fs';
+import { setTimeout as sleep } from 'node:timers/promises';
+import { changeToAdd, type WireGuardConfig } from '../../config/index.js';
+import { getDevice, setDevice, UapiClientError, type UapiDevice } from '../../uapi/client.js';
+import { socketPath } from '../../uapi/paths.js';
+import { startInBackground } from '../background.js';
+import { echo, run } from './commands.js';
+import { CommandError, QuickError } from './errors.js';
+import { link } from './ip.js';
+
+/** How long a daemon whose interface was deleted is waited for. */
+const END_TIME_MS = 5_000;
+const POLL_MS = 10;
+
+/** Makes the interface. @throws CommandError */
+export async function startDevice(name: string): Promise<void> {
+  const program = process.env['WG_QUICK_USERSPACE_IMPLEMENTATION'] ?? '';
+  if (program !== '') {
+    await run([program, name]);
+    return;
+  }
+  echo(`typetun ${name}`);
+  const code = await startInBackground(name);
+  if (code !== 0) throw new CommandError(`typetun ${name}`, code);
+}
+
+/** As `wg addconf`: what PreUp has set and the file does not name stays. @throws UapiClientError */
+export async function addConfig(name: string, config: WireGuardConfig): Promise<void> {
+  echo(`wg addconf ${name} /dev/stdin`);
+  await resolveEndpoints(config);
+  await setDevice(name, changeToAdd(config));
+}
+
+export async function setMark(name: string, fwmark: number): Promise<void> {
+  await setDevice(name, { fwmark });
+}
+
+/** @returns what the device says of itself, or undefined where none of this name listens */
+export async function findDevice(name: string): Promise<UapiDevice | undefined> {
+  try {
+    return await getDevice(name);
+  } catch (error) {
+    if (error instanceof UapiClientError && error.code === 'ERR_UAPI_NO_DEVICE') return undefined;
+    throw error;
+  }
+}
+
+/** Whether there is an interface of this name that is the kernel's own WireGuard. */
+export function isKernelDevice(name: string): boolean {
+  try {
+    return /^DEVTYPE=wireguard$/m.test(readFileSync(`/sys/class/net/${name}/uevent`, 'latin1'));
+  } catch {
+    return false;
+  }
+}
+
+/** @throws QuickError when no userspace device of this name is there */
+export async function requireDevice(name: string): Promise<UapiDevice> {
+  const device = await findDevice(name);
+  if (device !== undefined) return device;
+  if (isKernelDevice(name)) {
+    throw new QuickError(`\`${name}' is a WireGuard interface of the kernel: use the stock wg-quick for it`);
+  }
+  throw new QuickError(`\`${name}' is not a WireGuard interface`);
+}
+
+/** Deletes the interface if it is there, and waits until its daemon has taken its socket away: the name is free then. */
+export async function deleteDevice(name: string): Promise<void> {
+  if ((await link(name)) === undefined) return;
+  await run(['ip', 'link', 'delete', 'dev', name]);
+  const path = socketPath(name);
+  for (const start = performance.now(); existsSync(path) && performance.now() - start < END_TIME_MS; )
+    await sleep(POLL_MS);
+}
+
+async function resolveEndpoints(config: WireGuardConfig): Promise<void> {
+  const { lookup } = await import('node:dns/promises');
+  const { parseAddress } = await import('../../uapi/address.js');
+  for (const { endpoint } of config.peers) {
+    if (endpoint === undefined || endpoint.resolved !== undefined) continue;
+    const { address } = await lookup(endpoint.host);
+    const out = new Uint8Array(16);
+    const text = new TextEncoder().encode(address);
+    endpoint.resolved = {
+      address: out.subarray(0, parseAddress(text, 0, text.length, out)),
+      port: Number(endpoint.port),
+    };
+  }
+}
