@@ -9,6 +9,8 @@ const HASH = 0x23;
 const OPEN = 0x5b;
 /** Longer than any key. */
 const MAX_KEY_BYTES = 16;
+/** Of a section's line, white space around it. */
+const MAX_SECTION_BYTES = 256;
 const HOOKS = { preup: 'preUp', postup: 'postUp', predown: 'preDown', postdown: 'postDown' } as const;
 const KEYS: ReadonlySet<string> = new Set(['address', 'dns', 'mtu', 'table', 'saveconfig', ...Object.keys(HOOKS)]);
 
@@ -38,7 +40,10 @@ export class QuickLines {
     const raw = reader.raw();
     const key = this.#inInterface ? quickKey(raw) : undefined;
     if (key === undefined && opensSection(raw)) {
-      this.#inInterface = decode(reader.compact()).toLowerCase() === '[interface]';
+      // wg(8) takes white space inside the brackets, wg-quick(8) does not.
+      const hash = raw.indexOf(HASH);
+      const text = decode(raw.subarray(0, Math.min(MAX_SECTION_BYTES, hash < 0 ? raw.length : hash)));
+      this.#inInterface = text.trim().toLowerCase() === '[interface]';
     }
     return key;
   }

@@ -5,6 +5,7 @@ import { QuickError } from './errors.js';
 import type { ConfigFile } from './file.js';
 
 // The command comes by a descriptor: there may be a key in it, and everybody can read arguments.
+const OPTIONS: readonly string[] = ['-e', '-o', 'pipefail', '-O', 'extglob'];
 const SCRIPT = 'IFS= read -r -d "" -u 3 HOOK || :; exec 3<&-; INTERFACE=$1; eval "$HOOK"';
 
 /** @throws CommandError with the exit code of the first that fails; those after it are not run */
@@ -12,7 +13,7 @@ export async function runHooks(hooks: readonly TextValue[], name: string): Promi
   for (const { text } of hooks) {
     const command = text.replaceAll('%i', name);
     echo(command);
-    await runInForeground(['bash', '-e', '-o', 'pipefail', '-c', SCRIPT, 'wg-quick', name], command, { fd3: command });
+    await runInForeground(['bash', ...OPTIONS, '-c', SCRIPT, 'wg-quick', name], command, { fd3: command });
   }
 }
 

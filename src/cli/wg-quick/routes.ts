@@ -86,12 +86,17 @@ export function covers(outer: AllowedIp, inner: AllowedIp): boolean {
 /** Gives the device a mark: the first number whose table is free in both families. */
 async function chooseMark(name: string): Promise<number> {
   let mark = FIRST_TABLE;
-  for (const family of FAMILIES) {
-    while ((await routes(family, 'table', `${mark}`)).length > 0) mark++;
-  }
+  while (!(await isFree(mark))) mark++;
   echo(`wg set ${name} fwmark ${mark}`);
   await setMark(name, mark);
   return mark;
+}
+
+async function isFree(table: number): Promise<boolean> {
+  for (const family of FAMILIES) {
+    if ((await routes(family, 'table', `${table}`)).length > 0) return false;
+  }
+  return true;
 }
 
 async function addDefaultRoute(family: Family, name: string, prefix: string, mark: number, undo: Undo): Promise<void> {
