@@ -1,13 +1,17 @@
 /** The device itself: its daemon, and its configuration over the UAPI socket. */
-import { existsSync, readFileSync } from 'node:fs';
+import { existsSync } from 'node:fs';
 import { setTimeout as sleep } from 'node:timers/promises';
-import { changeToAdd, type WireGuardConfig } from '../../config/index.js';
+import { ConfigError, changeToAdd, type WireGuardConfig } from '../../config/index.js';
 import { getDevice, setDevice, UapiClientError, type UapiDevice } from '../../uapi/client.js';
 import { socketPath } from '../../uapi/paths.js';
 import { startInBackground } from '../background.js';
+import { isKernelDevice } from '../wg/errors.js';
+import { processIo } from '../wg/io.js';
+import { resolveEndpoint } from '../wg/resolve.js';
 import { echo, run } from './commands.js';
 import { CommandError, QuickError } from './errors.js';
 import { link } from './ip.js';
+import type { Undo } from './undo.js';
 
 /** How long a daemon whose interface was deleted is waited for. */
 const END_TIME_MS = 5_000;
@@ -26,9 +30,16 @@ export async function startDevice(name: string): Promise<void> {
 }
 
 /** As `wg addconf`: what PreUp has set and the file does not name stays. @throws UapiClientError */
-export async function addConfig(name: string, config: WireGuardConfig): Promise<void> {
+export async function addConfig(name: string, config: WireGuardConfig, undo: Undo): Promise<void> {
   echo(`wg addconf ${name} /dev/stdin`);
-  await resolveEndpoints(config);
+  for (const { endpoint, line } of config.peers) {
+    if (endpoint === undefined) continue;
+    const found = await resolveEndpoint(processIo(), endpoint, (timeMs) => undo.wait(timeMs));
+    if (typeof found === 'string') {
+      throw new ConfigError('ERR_CONFIG_ENDPOINT', found, new TextEncoder().encode(endpoint.text), line);
+    }
+    endpoint.resolved = found;
+  }
   await setDevice(name, changeToAdd(config));
 }
 
@@ -43,15 +54,6 @@ export async function findDevice(name: string): Promise<UapiDevice | undefined> 
   } catch (error) {
     if (error instanceof UapiClientError && error.code === 'ERR_UAPI_NO_DEVICE') return undefined;
     throw error;
-  }
-}
-
-/** Whether there is an interface of this name that is the kernel's own WireGuard. */
-export function isKernelDevice(name: string): boolean {
-  try {
-    return /^DEVTYPE=wireguard$/m.test(readFileSync(`/sys/class/net/${name}/uevent`, 'latin1'));
-  } catch {
-    return false;
   }
 }
 
@@ -72,19 +74,4 @@ export async function deleteDevice(name: string): Promise<void> {
   const path = socketPath(name);
   for (const start = performance.now(); existsSync(path) && performance.now() - start < END_TIME_MS; )
     await sleep(POLL_MS);
-}
-
-async function resolveEndpoints(config: WireGuardConfig): Promise<void> {
-  const { lookup } = await import('node:dns/promises');
-  const { parseAddress } = await import('../../uapi/address.js');
-  for (const { endpoint } of config.peers) {
-    if (endpoint === undefined || endpoint.resolved !== undefined) continue;
-    const { address } = await lookup(endpoint.host);
-    const out = new Uint8Array(16);
-    const text = new TextEncoder().encode(address);
-    endpoint.resolved = {
-      address: out.subarray(0, parseAddress(text, 0, text.length, out)),
-      port: Number(endpoint.port),
-    };
-  }
 }

@@ -2,7 +2,7 @@
 import { closeSync, constants, fstatSync, openSync, readSync, realpathSync, type Stats, statSync } from 'node:fs';
 import { dirname } from 'node:path';
 import { MAX_CONFIG_BYTES } from '../../config/index.js';
-import { isInterfaceName } from '../messages.js';
+import { isInterfaceName } from '../../engine/messages.js';
 import { QuickError } from './errors.js';
 
 const DIRECTORY = '/etc/wireguard';

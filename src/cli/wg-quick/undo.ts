@@ -1,5 +1,6 @@
 /** What `up` has done so far, to be taken back when it fails or is told to end. */
 import { constants } from 'node:os';
+import { setTimeout as sleep } from 'node:timers/promises';
 import { QuickError } from './errors.js';
 
 const SIGNALS = ['SIGINT', 'SIGTERM', 'SIGHUP'] as const;
@@ -28,6 +29,12 @@ export class Undo {
   /** Says how the next thing done is taken back. It is called whether that was done, failed or was half done. */
   add(step: () => Promise<void>): void {
     this.#steps.push(step);
+  }
+
+  /** Waits for some ms. @throws Interrupted as soon as a signal to end comes */
+  async wait(timeMs: number): Promise<void> {
+    for (const end = performance.now() + timeMs; performance.now() < end; this.check())
+      await sleep(Math.min(timeMs, 50));
   }
 
   /** To be called between two steps. @throws Interrupted once a signal to end has come */

@@ -1,7 +1,10 @@
 /** `wg-quick up`: the interface, its addresses, DNS and routes; all of it or nothing. */
 import { parseQuickConfig, type WgQuickConfig } from '../../config/index.js';
+import { isKernelDevice, warn } from '../wg/errors.js';
+import { processIo } from '../wg/io.js';
+import { withResolver } from '../wg/resolve.js';
 import { run } from './commands.js';
-import { addConfig, deleteDevice, isKernelDevice, requireDevice, startDevice } from './device.js';
+import { addConfig, deleteDevice, requireDevice, startDevice } from './device.js';
 import { hasDns, setDns, unsetDns } from './dns.js';
 import { QuickError } from './errors.js';
 import type { ConfigFile } from './file.js';
@@ -13,7 +16,9 @@ import { Undo } from './undo.js';
 
 /** @throws whatever went wrong first, after everything was taken back */
 export async function up(file: ConfigFile): Promise<void> {
-  const config = parseQuickConfig(file.bytes);
+  const config = await withResolver(processIo(), ({ service }, io) =>
+    parseQuickConfig(file.bytes, { resolveService: service, warn: ({ problem, text }) => warn(io, problem, text) }),
+  );
   try {
     checkTrust(file, config.quick);
     await refuseTaken(file.name);
@@ -48,7 +53,7 @@ async function configure(name: string, config: WgQuickConfig, undo: Undo): Promi
   undo.check();
   await runHooks(quick.preUp, name);
   undo.check();
-  await addConfig(name, config);
+  await addConfig(name, config, undo);
   for (const { text } of quick.addresses) {
     undo.check();
     await run(['ip', familyOf(text), 'address', 'add', text, 'dev', name]);

@@ -41,21 +41,53 @@ function createResolver(io: Io, lookUp: LookUp | undefined): Resolver {
       return 'text' in found ? found.text : found.port;
     },
     endpoint: (endpoint) => {
-      const retries = retriesOf(io.env[RETRIES]);
-      const plain = plainEndpoint(endpoint);
-      if (plain !== undefined) return plain;
-      let delayUs = FIRST_DELAY_US;
-      for (let tries = 0; ; tries++) {
-        const found = ask(endpoint.host, endpoint.port);
-        if (!('text' in found)) return found;
-        if (found.permanent || tries >= retries) return found.text;
-        const seconds = (delayUs / 1e6).toFixed(2);
-        io.err(`${found.text}: \`${endpoint.text}'. Trying again in ${seconds} seconds...\n`);
-        io.sleep(delayUs / 1000);
-        delayUs = Math.min(MAX_DELAY_US, Math.floor((delayUs * 6) / 5));
+      const tries = resolving(io, ask, endpoint);
+      for (;;) {
+        const { done, value } = tries.next();
+        if (done) return value;
+        io.sleep(value);
       }
     },
   };
+}
+
+/** Yields how long to wait before it is asked again, in ms; says so on standard error. @returns as {@link Resolver.endpoint} */
+function* resolving(io: Io, ask: LookUp, endpoint: PeerEndpoint): Generator<number, Endpoint | string, undefined> {
+  const retries = retriesOf(io.env[RETRIES]);
+  const plain = plainEndpoint(endpoint);
+  if (plain !== undefined) return plain;
+  let delayUs = FIRST_DELAY_US;
+  for (let tries = 0; ; tries++) {
+    const found = ask(endpoint.host, endpoint.port);
+    if (!('text' in found)) return found;
+    if (found.permanent || tries >= retries) return found.text;
+    const seconds = (delayUs / 1e6).toFixed(2);
+    io.err(`${found.text}: \`${endpoint.text}'. Trying again in ${seconds} seconds...\n`);
+    yield delayUs / 1000;
+    delayUs = Math.min(MAX_DELAY_US, Math.floor((delayUs * 6) / 5));
+  }
+}
+
+/**
+ * As {@link Resolver.endpoint}, for callers that must be able to end while they wait.
+ * @param wait for some ms
+ * @returns the address, or what is wrong
+ * @throws what `wait` throws, and ConfigError as there
+ */
+export async function resolveEndpoint(
+  io: Io,
+  endpoint: PeerEndpoint,
+  wait: (timeMs: number) => Promise<void>,
+): Promise<Endpoint | string> {
+  const plain = plainEndpoint(endpoint);
+  if (plain !== undefined) return plain;
+  const { lookUp } = await import('../../linux/resolver.js');
+  const tries = resolving(io, lookUp, endpoint);
+  for (;;) {
+    const { done, value } = tries.next();
+    if (done) return value;
+    await wait(value);
+  }
 }
 
 /**
