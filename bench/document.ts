@@ -2,9 +2,9 @@
 import { readFileSync, writeFileSync } from 'node:fs';
 import { join } from 'node:path';
 import { drawChart, type Panel } from './chart.js';
-import { groupTable, markdownTable } from './markdown.js';
+import { baselineOf, groupTable, markdownTable } from './markdown.js';
 import type { Group, Results } from './results.js';
-import { judge } from './targets.js';
+import { judge, TARGET_HEADER } from './targets.js';
 
 /** What stands between these lines is written by the bench, the rest of the document by people. */
 const BEGIN = '<!-- Written by `npm run bench -- --publish`: from here -->';
@@ -50,25 +50,20 @@ function machineLines({ machine, command, version, started, durationS }: Results
 function groupSection(group: Group): string {
   const versions = group.columns.filter(({ version }) => version !== undefined);
   const told = versions.map(({ title, version }) => `${title}: ${version}`).join('; ');
-  const baseline = group.columns.find(({ id }) => id === group.baseline);
-  const ratios = group.columns.length > 1 && baseline ? `Ratios (×) are to ${baseline.title}.` : '';
-  return [`### ${group.title}`, groupTable(group), [ratios, told && `${told}.`].filter(Boolean).join(' ')]
+  return [`### ${group.title}`, groupTable(group), [baselineOf(group), told && `${told}.`].filter(Boolean).join(' ')]
     .filter(Boolean)
     .join('\n\n');
 }
 
 /** The part of the document that the bench writes. */
 export function measuredPart(results: Results): string {
-  const verdicts = judge(results).map(({ title, measured, demanded, hoped, verdict }) => {
-    return [title, measured, demanded, hoped, verdict];
-  });
-  const header = ['', 'measured', 'at least', 'hoped for', ''];
+  const verdicts = judge(results);
   const { missing } = results;
   return [
     '## The run',
     machineLines(results),
     '![Bars: throughput, latency and processor time by implementation](performance.svg)',
-    ...(verdicts.length > 0 ? ['## Targets', markdownTable(header, verdicts)] : []),
+    ...(verdicts.length > 0 ? ['## Targets', markdownTable(TARGET_HEADER, verdicts)] : []),
     '## Figures',
     'A cell holds the median of the rounds, the least and the greatest of them, and the ratio of the medians; ↓: less is better.',
     ...results.groups.map(groupSection),

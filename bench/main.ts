@@ -6,16 +6,17 @@ import { mkdirSync, readFileSync, writeFileSync } from 'node:fs';
 import { dirname, join } from 'node:path';
 import { missing } from '../test/netns/environment.js';
 import { measureAead } from './aead.js';
-import { findContestants } from './contestants.js';
+import { type Contestant, findContestants } from './contestants.js';
 import { publish } from './document.js';
 import { describeMachine, describeVersion } from './machine.js';
-import { groupTable, markdownTable } from './markdown.js';
+import { baselineOf, groupTable, markdownTable } from './markdown.js';
 import { measureNetwork, NETWORK_SUBJECTS } from './network.js';
 import { measureOffload } from './offload.js';
 import { type MicroSubject, type Options, parseOptions, USAGE } from './options.js';
 import { measureReplay } from './replay.js';
 import type { Effort, Group, Results } from './results.js';
-import { judge } from './targets.js';
+import { measureSoak } from './soak.js';
+import { judge, TARGET_HEADER } from './targets.js';
 
 /** What is measured in this process, without a tunnel. */
 const MICRO: Readonly<Record<MicroSubject, (effort: Effort) => Group[]>> = {
@@ -33,19 +34,15 @@ async function measure(options: Options, args: readonly string[]): Promise<Resul
     reasons.push(reason);
     say(`not measured: ${reason}`);
   };
+  const { subjects, rounds, seconds, quick, soak } = options;
   const groups: Group[] = [];
-  const { subjects, rounds, seconds, quick } = options;
-  if (NETWORK_SUBJECTS.some((subject) => subjects.has(subject))) {
-    const obstacle = process.getuid?.() === 0 ? missing(['iperf3']) : 'tunnels are measured by root';
-    if (obstacle !== false) fail(`everything through a tunnel: ${obstacle}`);
-    else {
-      const field = findContestants(options.contestants, options.build, version, say);
-      for (const reason of field.missing) fail(reason);
-      groups.push(...(await measureNetwork({ contestants: field.contestants, subjects, rounds, seconds, say, fail })));
-    }
+  if (soak > 0 || NETWORK_SUBJECTS.some((subject) => subjects.has(subject))) {
+    const contestants = field(options, version, say, fail);
+    if (soak > 0) groups.push(...(await measureSoak(contestants, soak, say)));
+    else groups.push(...(await measureNetwork({ contestants, subjects, rounds, seconds, say, fail })));
   }
   for (const [subject, run] of Object.entries(MICRO)) {
-    if (!subjects.has(subject)) continue;
+    if (soak > 0 || !subjects.has(subject)) continue;
     say(subject);
     groups.push(...run({ rounds, quick }));
   }
@@ -61,14 +58,31 @@ async function measure(options: Options, args: readonly string[]): Promise<Resul
   };
 }
 
+/** Who can be measured through a tunnel here: nobody where none can be made. */
+function field(
+  { contestants, build }: Options,
+  version: string,
+  say: (line: string) => void,
+  fail: (reason: string) => void,
+): readonly Contestant[] {
+  const obstacle = process.getuid?.() === 0 ? missing(['iperf3']) : 'tunnels are measured by root';
+  if (obstacle !== false) {
+    fail(`everything through a tunnel: ${obstacle}`);
+    return [];
+  }
+  const found = findContestants(contestants, build, version, say);
+  for (const reason of found.missing) fail(reason);
+  return found.contestants;
+}
+
 function show(results: Results): void {
   const { groups, missing: reasons, machine, durationS, version } = results;
   console.log(`\ntypetun ${version}, Node.js ${machine.node}, Linux ${machine.kernel}, ${durationS} s`);
-  console.log('median (least–most) ×ratio to the baseline; ↓ less is better');
-  for (const group of groups) console.log(`\n${group.title}, ratios to ${group.baseline}\n\n${groupTable(group)}`);
-  const verdicts = judge(results).map((one) => [one.title, one.measured, one.demanded, one.hoped, one.verdict]);
+  console.log('median (least–most) ×ratio of the medians; ↓ less is better');
+  for (const group of groups) console.log(`\n${group.title}. ${baselineOf(group)}\n\n${groupTable(group)}`);
+  const verdicts = judge(results);
   if (verdicts.length > 0) {
-    console.log(`\nTargets\n\n${markdownTable(['', 'measured', 'demanded', 'hoped for', ''], verdicts)}`);
+    console.log(`\nTargets\n\n${markdownTable(TARGET_HEADER, verdicts)}`);
   }
   if (reasons.length > 0) console.log(`\nNot measured:\n${reasons.map((reason) => `- ${reason}`).join('\n')}`);
 }

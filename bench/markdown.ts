@@ -33,6 +33,12 @@ function cell(figure: Figure, column: string, baseline: string): string {
   return `${number(summary.median)}${spread}${ratio ? ` ×${ratio.ofMedians.toFixed(2)}` : ''}`;
 }
 
+/** What the ratios in a group's table are to, or nothing where there are none. */
+export function baselineOf({ columns, baseline }: Group): string {
+  const title = columns.find(({ id }) => id === baseline)?.title;
+  return title === undefined || columns.length === 1 ? '' : `Ratios (×) are to ${title}.`;
+}
+
 export function groupTable({ columns, baseline, figures }: Group): string {
   const rows = figures.map((figure) => [
     `${figure.title}, ${figure.unit}${figure.better === 'less' ? ' ↓' : ''}`,

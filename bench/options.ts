@@ -26,6 +26,7 @@ export const USAGE: string = `usage: npm run bench -- [options]
   --with A,B           of: ${CONTESTANTS.join(' ')}
   --rounds N           rounds of each figure (3)
   --seconds N          of each throughput figure (3; quick: 1)
+  --soak MINUTES       memory under changing load for so long, and nothing else
   --no-build           leave out who is not installed, instead of building it
   --json FILE          where the results go (bench/results/latest.json)
   --publish            write docs/performance.json, .md and .svg too
@@ -38,6 +39,8 @@ export interface Options {
   readonly contestants: readonly ContestantId[];
   readonly rounds: number;
   readonly seconds: number;
+  /** Minutes of soak, 0 for a usual run. */
+  readonly soak: number;
   readonly build: boolean;
   readonly json: string;
   readonly publish: boolean;
@@ -75,6 +78,7 @@ export function parseOptions(args: readonly string[]): Options | undefined {
       with: { type: 'string' },
       rounds: { type: 'string' },
       seconds: { type: 'string' },
+      soak: { type: 'string' },
       'no-build': { type: 'boolean', default: false },
       json: { type: 'string', default: 'bench/results/latest.json' },
       publish: { type: 'boolean', default: false },
@@ -83,12 +87,16 @@ export function parseOptions(args: readonly string[]): Options | undefined {
     },
   });
   if (values.help) return undefined;
+  const soak = count('soak', values.soak, 0);
   return {
     quick: values.quick,
     subjects: new Set(among('only', values.only, SUBJECTS) ?? SUBJECTS),
-    contestants: among('with', values.with, CONTESTANTS) ?? (values.quick ? QUICK_CONTESTANTS : CONTESTANTS),
+    contestants:
+      among('with', values.with, CONTESTANTS) ??
+      (soak > 0 ? ['typetun'] : values.quick ? QUICK_CONTESTANTS : CONTESTANTS),
     rounds: count('rounds', values.rounds, 3),
     seconds: count('seconds', values.seconds, values.quick ? 1 : 3),
+    soak,
     build: !values['no-build'],
     json: values.json,
     publish: values.publish,

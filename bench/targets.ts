@@ -1,12 +1,18 @@
 /** What typetun set out to reach, each as a number of one run, held against what that run measured. */
 import { number } from './markdown.js';
-import type { Figure, Group, Results } from './results.js';
-import { compare, summarize } from './statistics.js';
+import type { Figure, Results } from './results.js';
+import { compare, type Summary, summarize } from './statistics.js';
+
+/** The ratio of the medians, and the least and the greatest of the rounds' own ratios. */
+interface Measured {
+  readonly value: number;
+  readonly rounds?: Summary;
+}
 
 interface Target {
   readonly title: string;
-  /** The measured number. @returns undefined where the run has not measured it */
-  measured(results: Results): number | undefined;
+  /** @returns undefined where the run has not measured it */
+  measured(results: Results): Measured | undefined;
   /** Whether the number should be above what is demanded. */
   readonly more: boolean;
   readonly demanded: number;
@@ -14,76 +20,64 @@ interface Target {
   readonly unit?: string;
 }
 
-export interface Verdict {
-  readonly title: string;
-  readonly measured: string;
-  readonly demanded: string;
-  readonly hoped: string;
-  readonly verdict: 'reached' | 'beyond' | 'missed';
+export const TARGET_HEADER: readonly string[] = ['', 'measured', 'round by round', 'demanded', 'hoped for', ''];
+
+function valuesOf({ groups }: Results, id: string): Figure['values'] {
+  return groups.flatMap(({ figures }) => figures).find((one) => one.id === id)?.values ?? {};
 }
 
-function find({ groups }: Results, id: string): [Figure, Group] | undefined {
-  for (const group of groups) {
-    const figure = group.figures.find((one) => one.id === id);
-    if (figure) return [figure, group];
-  }
-  return undefined;
+function ratio(results: Results, id: string, own: string, other: string): Measured | undefined {
+  const values = valuesOf(results, id);
+  const found = compare(values[own] ?? [], values[other] ?? []);
+  return found && { value: found.ofMedians, rounds: found.pairwise };
 }
 
-/** The ratio of two columns' medians in one figure. */
-function ratio(results: Results, id: string, own: string, other: string): number | undefined {
-  const values = find(results, id)?.[0].values;
-  return values && compare(values[own] ?? [], values[other] ?? [])?.ofMedians;
+function middle(results: Results, id: string, column: string): Measured | undefined {
+  const summary = summarize(valuesOf(results, id)[column] ?? []);
+  return summary && { value: summary.median, rounds: summary };
 }
 
-function middle(results: Results, id: string, column: string): number | undefined {
-  return summarize(find(results, id)?.[0].values[column] ?? [])?.median;
-}
-
-/** The worse one of two directions. @returns undefined where neither was measured */
-function least(...values: readonly (number | undefined)[]): number | undefined {
-  const known = values.filter((value) => value !== undefined);
-  return known.length === 0 ? undefined : Math.min(...known);
-}
-
+/** TCP in its slower direction. */
 function tcpTarget(
   title: string,
   streams: number,
-  demanded: number,
-  hoped: number,
-  own = 'typetun',
-  other = 'wireguard-go',
+  limits: readonly [number, number],
+  who: readonly [string, string],
 ): Target {
   return {
-    ...{ title, more: true, demanded, hoped },
-    measured: (results) =>
-      least(ratio(results, `tcp${streams}`, own, other), ratio(results, `tcp${streams}-reverse`, own, other)),
+    ...{ title: `${title}, the slower direction`, more: true, demanded: limits[0], hoped: limits[1] },
+    measured(results) {
+      const both = ['', '-reverse'].map((way) => ratio(results, `tcp${streams}${way}`, ...who));
+      const known = both.filter((one) => one !== undefined);
+      return known.sort((a, b) => a.value - b.value)[0];
+    },
   };
 }
 
-function ratioTarget(title: string, id: string, more: boolean, demanded: number, hoped: number): Target {
-  return { ...{ title, more, demanded, hoped }, measured: (results) => ratio(results, id, 'typetun', 'wireguard-go') };
+const AGAINST_GO = ['typetun', 'wireguard-go'] as const;
+
+function ratioTarget(title: string, id: string, more: boolean, [demanded, hoped]: readonly [number, number]): Target {
+  return { ...{ title, more, demanded, hoped }, measured: (results) => ratio(results, id, ...AGAINST_GO) };
 }
 
 const TARGETS: readonly Target[] = [
-  tcpTarget('TCP, 1 stream, the slower direction, against wireguard-go', 1, 1.4, 2),
-  tcpTarget('TCP, 4 streams, the slower direction, against wireguard-go', 4, 1.5, 2),
-  ratioTarget('UDP, 64 B, received, against wireguard-go', 'udp64', true, 3, 3.5),
-  ratioTarget('UDP, 1300 B, received, against wireguard-go', 'udp1300', true, 2, 2.5),
-  ratioTarget('ping every 5 ms, mean, against wireguard-go', 'ping5-mean', false, 0.5, 0.35),
-  tcpTarget('TCP, 1 stream, the slower direction, share of our own ceiling', 1, 0.45, 0.6, 'typetun', 'ceiling'),
-  tcpTarget(
-    'TCP, 1 stream, the slower direction, with the EVP back end, against wireguard-go',
-    1,
-    1.1,
-    1.3,
-    'typetun-evp',
-  ),
+  tcpTarget('TCP, 1 stream, to wireguard-go', 1, [1.4, 2], AGAINST_GO),
+  tcpTarget('TCP, 4 streams, to wireguard-go', 4, [1.5, 2], AGAINST_GO),
+  ratioTarget('UDP, 64 B, received, to wireguard-go', 'udp64', true, [3, 3.5]),
+  ratioTarget('UDP, 1300 B, received, to wireguard-go', 'udp1300', true, [2, 2.5]),
+  ratioTarget('ping every 5 ms, mean, to wireguard-go', 'ping5-mean', false, [0.5, 0.35]),
+  tcpTarget('TCP, 1 stream, share of our own ceiling', 1, [0.45, 0.6], ['typetun', 'ceiling']),
+  tcpTarget('TCP, 1 stream, with TYPETUN_AEAD=evp, to wireguard-go', 1, [1.1, 1.3], ['typetun-evp', 'wireguard-go']),
   {
-    ...{ title: 'ping at 80 % of the peak, p99.9, beyond wireguard-go', more: false, demanded: 2000, unit: 'µs' },
+    ...{
+      title: 'ping at 80 % of the peak, p99.9, beyond that of wireguard-go',
+      more: false,
+      demanded: 2000,
+      unit: 'µs',
+    },
     measured(results) {
-      const [own, other] = [middle(results, 'tail', 'typetun'), middle(results, 'tail', 'wireguard-go')];
-      return own === undefined || other === undefined ? undefined : own - other;
+      const [own, other] = AGAINST_GO.map((who) => middle(results, 'tail', who));
+      return own && other && { value: own.value - other.value };
     },
   },
   {
@@ -91,26 +85,32 @@ const TARGETS: readonly Target[] = [
     measured: (results) => middle(results, 'rss-load', 'typetun'),
   },
   {
-    ...{ title: 'processor time of an idle daemon', more: false, demanded: 0.05, unit: '%' },
+    ...{ title: 'growth of resident memory under load for an hour', more: false, demanded: 5, unit: '%' },
+    measured: (results) => middle(results, 'soak-growth', 'typetun'),
+  },
+  {
+    ...{ title: 'processor time of a daemon with an idle session', more: false, demanded: 0.05, unit: '%' },
     measured: (results) => middle(results, 'idle-cpu', 'typetun'),
   },
 ];
 
-/** The targets that this run has a number for. */
-export function judge(results: Results): Verdict[] {
-  const verdicts: Verdict[] = [];
+/** @returns a row for each target that this run has a number for, under {@link TARGET_HEADER} */
+export function judge(results: Results): string[][] {
+  const rows: string[][] = [];
   for (const { title, measured, more, demanded, hoped, unit = '' } of TARGETS) {
-    const value = measured(results);
-    if (value === undefined) continue;
+    const found = measured(results);
+    if (found === undefined) continue;
+    const { value, rounds } = found;
     const meets = (limit: number): boolean => (more ? value >= limit : value <= limit);
-    const text = (limit: number): string => `${more ? '≥' : '≤'} ${number(limit)} ${unit}`.trimEnd();
-    verdicts.push({
+    const limitText = (limit: number): string => `${more ? '≥' : '≤'} ${number(limit)} ${unit}`.trimEnd();
+    rows.push([
       title,
-      measured: `${number(value)} ${unit}`.trimEnd(),
-      demanded: text(demanded),
-      hoped: hoped === undefined ? '' : text(hoped),
-      verdict: !meets(demanded) ? 'missed' : hoped !== undefined && meets(hoped) ? 'beyond' : 'reached',
-    });
+      `${number(value)} ${unit}`.trimEnd(),
+      rounds === undefined || rounds.count === 1 ? '' : `${number(rounds.min)}–${number(rounds.max)}`,
+      limitText(demanded),
+      hoped === undefined ? '' : limitText(hoped),
+      !meets(demanded) ? 'missed' : hoped !== undefined && meets(hoped) ? 'beyond' : 'reached',
+    ]);
   }
-  return verdicts;
+  return rows;
 }

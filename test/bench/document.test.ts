@@ -119,7 +119,7 @@ describe('Table', () => {
 
 describe('judge', () => {
   const verdictOf = (own: number, other = 1): string | undefined =>
-    judge(results(figure('udp64', 'more', [own], [other])))[0]?.verdict;
+    judge(results(figure('udp64', 'more', [own], [other])))[0]?.at(-1);
 
   it('tells missed, reached and beyond apart', () => {
     assert.equal(verdictOf(2.9), 'missed');
@@ -128,14 +128,15 @@ describe('judge', () => {
   });
 
   it('takes the worse of two directions', () => {
-    const [verdict] = judge(results(figure('tcp1', 'more', [9], [3]), figure('tcp1-reverse', 'more', [2], [2])));
-    assert.equal(verdict?.measured, '1.00');
-    assert.equal(verdict?.verdict, 'missed');
+    const [verdict] = judge(
+      results(figure('tcp1', 'more', [9, 9], [3, 3]), figure('tcp1-reverse', 'more', [2, 4], [4, 2])),
+    );
+    assert.deepEqual(verdict?.slice(1), ['1.00', '0.500–2.00', '≥ 1.40', '≥ 2.00', 'missed']);
   });
 
   it('wants small what should be small', () => {
-    assert.equal(judge(results(figure('ping5-mean', 'less', [30], [100])))[0]?.verdict, 'beyond');
-    assert.equal(judge(results(figure('ping5-mean', 'less', [60], [100])))[0]?.verdict, 'missed');
+    assert.equal(judge(results(figure('ping5-mean', 'less', [30], [100])))[0]?.at(-1), 'beyond');
+    assert.equal(judge(results(figure('ping5-mean', 'less', [60], [100])))[0]?.at(-1), 'missed');
   });
 
   it('says nothing of what was not measured', () => assert.deepEqual(judge(results()), []));

@@ -6,8 +6,10 @@ import { join } from 'node:path';
 import { after, before, describe, it } from 'node:test';
 import { fileURLToPath } from 'node:url';
 import type { Results } from '../../bench/results.js';
+import { FULL } from '../netns/environment.js';
 import { commandOf, Job, missing, until, withNamespaces } from '../netns/harness.js';
 
+const TIMEOUT_MS = (FULL ? 100 : 5) * 60_000;
 const BENCH = fileURLToPath(new URL('../../bench/main.js', import.meta.url));
 /** What there is: CI without Go has Debian's. */
 const OTHER = commandOf('wireguard-go-newest') === undefined ? 'wireguard-go-debian' : 'wireguard-go';
@@ -20,7 +22,7 @@ function leftBy(pid: number | undefined): string[] {
 }
 
 withNamespaces(import.meta.filename, () => {
-  describe('bench', { skip: missing(['iperf3'], ['typetun', 'wireguard-go']), timeout: 300_000 }, () => {
+  describe('bench', { skip: missing(['iperf3'], ['typetun', 'wireguard-go']), timeout: TIMEOUT_MS }, () => {
     let folder = '';
     before(() => {
       folder = mkdtempSync(join(tmpdir(), 'typetun-bench-'));
@@ -76,6 +78,15 @@ withNamespaces(import.meta.filename, () => {
       assert.equal((await job.end(30_000)).code, 1);
       assert.deepEqual(leftBy(job.child.pid), []);
       assert.ok(!existsSync(join(folder, 'x')));
+    });
+
+    it('shows no growth in an hour of load', { skip: !FULL && 'part of test:full', timeout: 90 * 60_000 }, async () => {
+      const json = join(folder, 'soak.json');
+      const job = new Job([process.execPath, BENCH, '--soak', '60', '--json', json]);
+      assert.deepEqual(await job.end(85 * 60_000), { code: 0, signal: null }, job.output);
+      const { groups } = JSON.parse(readFileSync(json, 'utf8')) as Results;
+      const growth = groups[0]?.figures.find(({ id }) => id === 'soak-growth')?.values['typetun']?.[0];
+      assert.ok(typeof growth === 'number' && growth < 5, `${growth} %\n${job.output}`);
     });
 
     it('says what is wrong with its words, and fails', async () => {
