@@ -1,16 +1,15 @@
 /** `npm run demo` in each of its three surroundings; whatever it is, nothing is left behind. */
 import assert from 'node:assert/strict';
-import { chmodSync, cpSync, mkdtempSync, readdirSync, readFileSync, rmSync } from 'node:fs';
-import { tmpdir } from 'node:os';
+import { readdirSync, readFileSync, rmSync } from 'node:fs';
 import { join, resolve } from 'node:path';
 import { after, describe, it } from 'node:test';
 import { fileURLToPath } from 'node:url';
-import { missing, which } from '../netns/environment.js';
+import { missing } from '../netns/environment.js';
 import { type Exit, Job } from '../netns/job.js';
+import { asOrdinaryUser, noOrdinaryUser, publicCopy } from '../netns/ordinary-user.js';
 
 const ROOT = resolve(fileURLToPath(new URL('../../..', import.meta.url)));
 const DEMO = 'dist/src/cli/demo/main.js';
-const NOBODY = 65_534;
 const TIMEOUT_MS = 120_000;
 
 const IN_NAMESPACES = [
@@ -78,22 +77,6 @@ function assertRows(out: string, steps: readonly string[]): void {
   assert.doesNotMatch(out, /FAILED/);
 }
 
-/** A copy of the built package that any user can read: the checkout may be in a place that is private to root. */
-function publicCopy(): string {
-  const directory = mkdtempSync(join(tmpdir(), 'typetun-demo-'));
-  chmodSync(directory, 0o755);
-  const paths = [
-    'bin',
-    'package.json',
-    'dist/src',
-    'node_modules/koffi',
-    'node_modules/@koromix',
-    'node_modules/@noble',
-  ];
-  for (const path of paths) cpSync(join(ROOT, path), join(directory, path), { recursive: true, dereference: true });
-  return directory;
-}
-
 describe('demo', { timeout: 4 * TIMEOUT_MS }, () => {
   const isRoot = process.getuid?.() === 0;
   const needsRoot = isRoot ? missing([]) : 'not root';
@@ -120,18 +103,21 @@ describe('demo', { timeout: 4 * TIMEOUT_MS }, () => {
     assert.match(out, /^ {2}left behind +nothing$/m);
   });
 
-  it('finds a way for an ordinary user', { skip: needsRoot || (which('setpriv') ? false : 'no setpriv') }, async () => {
+  it('shows every step as an ordinary user', { skip: needsRoot || noOrdinaryUser() }, async () => {
     const directory = publicCopy();
     copies.push(directory);
-    const user = ['setpriv', '--reuid', `${NOBODY}`, '--regid', `${NOBODY}`, '--clear-groups'];
-    const { code, out } = await demo([...user, process.execPath, join(directory, DEMO)]);
+    const { code, out } = await demo(asOrdinaryUser([process.execPath, join(directory, DEMO)]));
     assert.equal(code, 0, out);
-    if (out.includes('inside a user namespace')) assertRows(out, IN_NAMESPACES);
-    else {
-      // Without access to /dev/net/tun, or without user namespaces, it says so.
-      assert.match(out, /^ {2}\(no namespaces and TUN in a user namespace: .+\)$/m);
-      assertRows(out, IN_ONE_PROCESS);
-    }
+    assert.match(out, /inside a user namespace/);
+    assertRows(out, IN_NAMESPACES);
+  });
+
+  it('goes on in one process where there is no TUN, and says so', { skip: needsRoot }, async () => {
+    const hidden = ['unshare', '--mount', 'sh', '-ec', 'mount -t tmpfs tmpfs /dev/net && exec "$@"', 'sh'];
+    const { code, out } = await demo([...hidden, process.execPath, join(ROOT, DEMO)]);
+    assert.equal(code, 0, out);
+    assert.match(out, /^ {2}\(no namespaces and TUN in a user namespace: there is no \/dev\/net\/tun\)$/m);
+    assertRows(out, IN_ONE_PROCESS);
   });
 
   it('shows the protocol in one process', async () => {

@@ -59,6 +59,19 @@ function script(): string | undefined {
   return undefined;
 }
 
+/** Each device that the script starts was typetun's, and each part of the script was gone through. */
+function assertWhole(text: string, output: string): void {
+  const count = (string: string, pattern: RegExp): number => string.match(pattern)?.length ?? 0;
+  // Said by typetun and nobody else; the script sets LOG_LEVEL=verbose.
+  assert.equal(count(output, /AEAD back end: /g), count(text, /^n\d \$program wg\d$/gm), 'devices of typetun');
+  // Four kinds of traffic, over both families and at two MTUs.
+  assert.equal(count(output, /\+\] NS\d: iperf3 -Z /g), 16, 'transfers');
+  // What the script asks for in the order in which it does, by its own words: roaming, NAT, sticky sources, big peers.
+  const questions = /^\[\[ \$\((n\d wg show wg\d endpoints)\) ==/gm;
+  assert.equal(count(output, /\+\] NS\d: wg show wg\d endpoints/g), count(text, questions), 'endpoints asked for');
+  assert.equal(count(output, /wg show (wg0 allowed-ips|doesnotexist)/g), 3, 'configurations that are big or missing');
+}
+
 /** Its sockets have fixed names, so it gets a /run of its own, and a PID namespace so that nothing outlives it. */
 const PRIVATE_RUN = `
 mount -t tmpfs tmpfs /run
@@ -97,6 +110,7 @@ withNamespaces(import.meta.filename, () => {
         // What went wrong is at the end, in front of the cleaning up.
         assert.equal(code, 0, job.output.slice(-8000));
         assert.ok(job.output.includes(LAST_WORDS), job.output.slice(-8000));
+        assertWhole(text, job.output);
       } finally {
         rmSync(directory, { recursive: true });
       }

@@ -6,9 +6,10 @@ import assert from 'node:assert/strict';
 import { existsSync, mkdtempSync, rmSync, writeFileSync } from 'node:fs';
 import { tmpdir } from 'node:os';
 import { join } from 'node:path';
-import { describe, it } from 'node:test';
+import { after, before, describe, it } from 'node:test';
 import { fileURLToPath } from 'node:url';
 import { commandOf, type Implementation, Job, type Lab, missing, withLab, withNamespaces } from './harness.js';
+import { asOrdinaryUser, noOrdinaryUser, publicCopy } from './ordinary-user.js';
 
 const EXAMPLES = fileURLToPath(new URL('../../../examples', import.meta.url));
 const TIMEOUT_MS = 90_000;
@@ -79,12 +80,35 @@ withNamespaces(import.meta.filename, () => {
 
   it('examples/container.sh shows its point by itself', { timeout: TIMEOUT_MS, skip: missing([]) }, async () => {
     const job = new Job(['bash', join(EXAMPLES, 'container.sh')], environment('typetun'));
-    const { code } = await job.end(TIMEOUT_MS);
-    assert.equal(code, 0, job.output);
-    assert.equal(job.stdout.match(/3 packets transmitted, 3 received/g)?.length, 2, job.output);
+    await showsItsPoint(job);
     assertGone(job);
   });
+
+  describe('patterns by an ordinary user, in a user namespace', { skip: noOrdinaryUser() }, () => {
+    let copy: string;
+    before(() => {
+      copy = publicCopy('examples');
+    });
+    after(() => rmSync(copy, { recursive: true }));
+    for (const { script } of PATTERNS) {
+      it(`examples/${script}`, { timeout: TIMEOUT_MS }, async () => {
+        // As examples/README.md says. What is in these namespaces ends with them.
+        const inside = `mount -t tmpfs tmpfs /run && mkdir -p /run/netns /run/wireguard && exec bash ${copy}/examples/${script}`;
+        const unshare = ['unshare', '--user', '--map-root-user', '--net', '--mount', '--pid', '--fork', '--kill-child'];
+        const words = asOrdinaryUser([...unshare, 'sh', '-ec', inside]);
+        await showsItsPoint(new Job(words, { TYPETUN: `${process.execPath} ${copy}/bin/typetun` }));
+      });
+    }
+  });
 });
+
+/** Both of an example's pings were answered, and it says how much went through the tunnel. */
+async function showsItsPoint(job: Job): Promise<void> {
+  const { code } = await job.end(TIMEOUT_MS);
+  assert.equal(code, 0, job.output);
+  assert.equal(job.stdout.match(/3 packets transmitted, 3 received/g)?.length, 2, job.output);
+  assert.match(job.stdout, /\t[1-9]\d*\t[1-9]\d*\n$/);
+}
 
 function environment(far: Implementation): NodeJS.ProcessEnv {
   const words = (implementation: Implementation): string => commandOf(implementation)?.join(' ') ?? '';

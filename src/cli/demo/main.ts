@@ -7,6 +7,7 @@
  */
 import { spawn, spawnSync } from 'node:child_process';
 import { once } from 'node:events';
+import { existsSync } from 'node:fs';
 import { fileURLToPath } from 'node:url';
 import { parseArgs } from 'node:util';
 import { DemoLab } from './lab.js';
@@ -35,6 +36,8 @@ function has(program: string): boolean {
 function obstacle(mode: Try): string | undefined {
   if (!has('ip')) return 'the program "ip" is missing: install iproute2 (on Debian: apt-get install iproute2)';
   if (mode === 'root' && process.getuid?.() !== 0) return 'not root';
+  // ip would only say "open: No such file or directory".
+  if (!existsSync('/dev/net/tun')) return 'there is no /dev/net/tun';
   const probe = mode === 'user' ? `${PRIVATE_RUN.replace('exec "$@"', '')} ip tuntap` : 'ip tuntap';
   const command = ['--', 'sh', '-ec', `${probe} add mode tun name probe`];
   const { status, error, stderr } = spawnSync('unshare', [...UNSHARE[mode], ...command], { encoding: 'utf8' });
