@@ -1,5 +1,6 @@
 /**
- * The Internet checksum (RFC 1071) over the packet arena, which is this module's memory.
+ * The Internet checksum (RFC 1071) over the packet arena, which is this module's memory; and the XOR of
+ * two parts of it.
  *
  * AssemblyScript, not TypeScript: `npm run build` compiles it to dist/src/offload/checksum.wasm. The
  * readable reference is `PlainArena` in src/offload/arena.ts; the tests hold the two equal.
@@ -119,4 +120,32 @@ export function copySum(to: usize, from: usize, length: usize, initial: u32): u3
     rest += <u64>byte;
   }
   return finish(i32x4.add(a, b), rest, initial);
+}
+
+/** XORs `length` bytes at `from` into those at `to`. The places do not overlap. */
+export function xor(to: usize, from: usize, length: usize): void {
+  const end = to + length;
+  while (to + 64 <= end) {
+    v128.store(to, v128.xor(v128.load(to), v128.load(from)));
+    v128.store(to, v128.xor(v128.load(to, 16), v128.load(from, 16)), 16);
+    v128.store(to, v128.xor(v128.load(to, 32), v128.load(from, 32)), 32);
+    v128.store(to, v128.xor(v128.load(to, 48), v128.load(from, 48)), 48);
+    to += 64;
+    from += 64;
+  }
+  while (to + 16 <= end) {
+    v128.store(to, v128.xor(v128.load(to), v128.load(from)));
+    to += 16;
+    from += 16;
+  }
+  while (to + 4 <= end) {
+    store<u32>(to, load<u32>(to) ^ load<u32>(from));
+    to += 4;
+    from += 4;
+  }
+  while (to < end) {
+    store<u8>(to, load<u8>(to) ^ load<u8>(from));
+    to += 1;
+    from += 1;
+  }
 }

@@ -6,7 +6,7 @@ import { HEADROOM, PacketBatch, TAILROOM } from '../src/core/batch.js';
 import { type Backend, type Crypto, createSuite } from '../src/crypto/index.js';
 import { findOpenSsl, type OpenSsl } from '../src/crypto/openssl.js';
 import { hasPrimitives } from '../src/crypto/primitives.js';
-import { allocate } from '../src/linux/ffi.js';
+import { PacketArena } from '../src/engine/arena.js';
 import { timeNs } from './clock.js';
 import { type Column, type Effort, type Group, Table } from './results.js';
 import { median } from './statistics.js';
@@ -24,7 +24,9 @@ interface BackEnd extends Column {
 }
 
 function backEnd(id: string, backend: Backend, openssl: OpenSsl | null): BackEnd {
-  const crypto = createSuite({ arena: allocate(ROWS * STRIDE), backend, openssl });
+  // The data path's own memory, with its room for a keystream.
+  const { bytes, keystream } = new PacketArena();
+  const crypto = createSuite({ arena: bytes, backend, openssl, keystream });
   const slot = crypto.suite.installKey(new Uint8Array(32).fill(7));
   return { id, title: backend, version: openssl?.description ?? 'JavaScript', crypto, slot };
 }

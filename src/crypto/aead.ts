@@ -7,6 +7,18 @@ export const TAG_SIZE = 16;
 /** Bytes of a message, and of its associated data, that the one-shot functions take. */
 export const ONE_SHOT_ROOM = 2048;
 
+/** Where a back end may put a keystream, and XOR it into the arena. */
+export interface Keystream {
+  /** Native address of at least {@link KEYSTREAM_ROOM} bytes. Secret: whoever owns it wipes it at the end. */
+  readonly address: number;
+  /** XORs `length` bytes of it, from its second 64-byte block on, into the arena at `to`. */
+  xor(to: number, length: number): void;
+  wipe(): void;
+}
+
+/** ChaCha20's first block, which makes the Poly1305 key, and the longest datagram. */
+export const KEYSTREAM_ROOM: number = 64 + 65536;
+
 export interface Aead {
   readonly cipher: BatchCipher;
   /**

@@ -8,7 +8,7 @@
 import { randomFillSync } from 'node:crypto';
 import type { BatchCipher } from '../core/batch.js';
 import type { Suite } from '../core/suite.js';
-import { oneShotFunctions } from './aead.js';
+import { type Keystream, oneShotFunctions } from './aead.js';
 import { primitivesWork } from './check.js';
 import { createEvp } from './evp.js';
 import { hashes } from './hashes.js';
@@ -94,8 +94,34 @@ export interface CryptoOptions {
   readonly arena: Uint8Array;
   /** Default: {@link chooseBackend}'s choice. */
   readonly backend?: Backend;
+  /** Room for a keystream and a fast XOR; for `primitives`, which can do without. */
+  readonly keystream?: Keystream | undefined;
   /** Default: Node.js's own, else the system's. */
   readonly openssl?: OpenSsl | null;
+}
+
+/** Up to so many bytes are no key: a timer's jitter, an index. */
+const SMALL_RANDOM = 8;
+
+/**
+ * Random bytes. Small requests, which the data path makes for timers, are cut from a larger one: a call to
+ * OpenSSL for each costs more than a packet. What was given out is forgotten.
+ */
+function createRandom(): Suite['random'] {
+  const pool = new Uint8Array(1024);
+  let used = pool.length;
+  return (out) => {
+    const { length } = out;
+    if (length > SMALL_RANDOM) return void randomFillSync(out);
+    if (used + length > pool.length) {
+      randomFillSync(pool);
+      used = 0;
+    }
+    for (let i = 0; i < length; i++) {
+      out[i] = pool[used]!;
+      pool[used++] = 0;
+    }
+  };
 }
 
 /** @throws CryptoError when the back end cannot work here */
@@ -106,11 +132,12 @@ export function createSuite(options: CryptoOptions): Crypto {
   if (backend === 'noble' || !openssl) return { backend, ...createNobleSuite(arena) };
   const { library } = openssl;
   const keys = new NativeKeys();
-  const aead = (backend === 'evp' ? createEvp : createPrimitives)(library, arena, keys);
+  const aead =
+    backend === 'evp' ? createEvp(library, arena, keys) : createPrimitives(library, arena, keys, options.keystream);
   const suite: Suite = {
     ...hashes,
     ...oneShotFunctions(aead),
-    random: (out) => void randomFillSync(out),
+    random: createRandom(),
     importPrivateKey: (backend === 'primitives' && createDirectX25519(library)) || createX25519(library),
     installKey: (key) => keys.install(key),
     removeKey(slot) {
@@ -129,6 +156,6 @@ export function createSuite(options: CryptoOptions): Crypto {
  * As {@link createSuite}, with the value of `TYPETUN_AEAD` from wherever it came.
  * @throws CryptoError
  */
-export function createCrypto(arena: Uint8Array, wanted?: string): Crypto {
-  return createSuite({ arena, backend: chooseBackend({ TYPETUN_AEAD: wanted }) });
+export function createCrypto(arena: Uint8Array, wanted?: string, keystream?: Keystream): Crypto {
+  return createSuite({ arena, backend: chooseBackend({ TYPETUN_AEAD: wanted }), keystream });
 }

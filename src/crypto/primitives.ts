@@ -2,15 +2,16 @@
  * ChaCha20-Poly1305 (RFC 8439, section 2.8) composed from OpenSSL's own ChaCha20 and Poly1305, which
  * the official Node.js binaries export.
  *
- * Sealing runs ChaCha20 once, from block 0 over a zeroed prefix, for the Poly1305 key and the
- * ciphertext together. Opening verifies before it decrypts. Poly1305 reads ciphertext, padding and
- * lengths in one piece where it can: the lengths are written where the tag goes, or came from.
+ * ChaCha20 runs once for a packet, from block 0, for the Poly1305 key and the rest together: sealing, over
+ * a zeroed prefix and the cleartext; opening, over zeros, and the keystream is XORed in only after the
+ * tag was found right. Poly1305 reads ciphertext, padding and lengths in one piece: they are written where
+ * the tag goes, or came from, and what was there is put back.
  * A native call costs as much as ChaCha20 over some 100 bytes, so the fewest calls win.
  */
 import { type BatchCipher, HEADROOM } from '../core/batch.js';
 import { NO_KEY } from '../core/suite.js';
 import { addressOf, allocate, type Library, type Native } from '../linux/ffi.js';
-import { type Aead, checkRoom, ONE_SHOT_ROOM, TAG_SIZE } from './aead.js';
+import { type Aead, checkRoom, KEYSTREAM_ROOM, type Keystream, ONE_SHOT_ROOM, TAG_SIZE } from './aead.js';
 import type { NativeKeys } from './keys.js';
 
 const SYMBOLS: readonly string[] = [
@@ -30,21 +31,18 @@ export function hasPrimitives(library: Library): boolean {
 const BLOCK = 16;
 /** ChaCha20's block, and what of its first one is no Poly1305 key is thrown away. */
 const CHACHA_BLOCK = 64;
-/** Up to here a packet is opened by one ChaCha20 call, its keystream XORed in JavaScript (measured). */
-const SMALL = 192;
-
 /** Everything native code works with besides the arena, in one allocation. */
 const COUNTER = 0;
-const TAIL = 64;
-const TAG = 128;
-const ZEROS = 192;
-const KEYSTREAM: number = ZEROS + CHACHA_BLOCK + SMALL;
-const KEY: number = KEYSTREAM + CHACHA_BLOCK + SMALL;
+const TAG = 64;
+const KEYSTREAM = 128;
+const KEY: number = KEYSTREAM + CHACHA_BLOCK;
 const CONTEXT: number = KEY + 64;
 const CONTEXT_ROOM = 1024;
 /** Associated data ends where the message begins. */
 const MESSAGE: number = CONTEXT + CONTEXT_ROOM + ONE_SHOT_ROOM;
-const SCRATCH_SIZE: number = MESSAGE + ONE_SHOT_ROOM + 4 * BLOCK;
+/** As long as a keystream. */
+const ZEROS: number = MESSAGE + ONE_SHOT_ROOM + 4 * BLOCK;
+const SCRATCH_SIZE: number = ZEROS + KEYSTREAM_ROOM;
 
 /** The native functions, and their memory. */
 interface Kit {
@@ -78,12 +76,21 @@ function bind(library: Library): Kit {
 /**
  * @param library one that {@link hasPrimitives}
  * @param arena the memory that all batches are in
+ * @param stream room for a keystream, and the fastest XOR there is; default: some of its own, and JavaScript
  */
-export function createPrimitives(library: Library, arena: Uint8Array, keys: NativeKeys): Aead {
+export function createPrimitives(
+  library: Library,
+  arena: Uint8Array,
+  keys: NativeKeys,
+  stream: Keystream = ownKeystream(arena),
+): Aead {
   const kit = bind(library);
-  const wipe = (): void => void kit.bytes.fill(0);
+  const wipe = (): void => {
+    kit.bytes.fill(0, 0, ZEROS);
+    stream.wipe();
+  };
   return {
-    cipher: { seal: createSealer(kit, arena, keys), open: createOpener(kit, arena, keys) },
+    cipher: { seal: createSealer(kit, arena, keys), open: createOpener(kit, arena, keys, stream) },
     ...createOneShot(kit),
     forget: wipe,
     close: wipe,
@@ -135,63 +142,65 @@ function createSealer(kit: Kit, arena: Uint8Array, keys: NativeKeys): BatchCiphe
   };
 }
 
-/** The part of a back end that authenticates a received row. */
-function createAuthenticator(kit: Kit, arena: Uint8Array): (offset: number, length: number) => void {
-  const { polyInit, polyUpdate, polyFinal, scratch, at } = kit;
-  const base = addressOf(arena);
+function ownKeystream(arena: Uint8Array): Keystream {
+  const bytes = allocate(KEYSTREAM_ROOM);
+  const stream = new DataView(bytes.buffer, CHACHA_BLOCK);
   const view = new DataView(arena.buffer, arena.byteOffset, arena.byteLength);
-  const contextAt = at + CONTEXT;
-  const streamAt = at + KEYSTREAM;
-  const tailAt = at + TAIL;
-  const tagAt = at + TAG;
-
-  /**
-   * Poly1305, under the key at the head of the keystream, over the ciphertext at `offset`. The tag
-   * behind it may be written over by the lengths meanwhile: the caller holds it and puts it back.
-   */
-  return (offset, length) => {
-    polyInit(contextAt, streamAt);
-    const rest = length & (BLOCK - 1);
-    if (rest === 0) {
-      writeLengths(view, offset + length, 0, length);
-      polyUpdate(contextAt, base + offset, length + BLOCK);
-    } else {
-      // In one piece it would reach beyond the row, into one that may be somebody else's by now.
-      scratch.setUint32(TAIL + BLOCK + 8, length, true);
-      polyUpdate(contextAt, base + offset, length);
-      polyUpdate(contextAt, tailAt + rest, 2 * BLOCK - rest);
-    }
-    polyFinal(contextAt, tagAt);
+  return {
+    address: addressOf(bytes),
+    xor(to, length) {
+      let i = 0;
+      for (; i + 4 <= length; i += 4) view.setInt32(to + i, view.getInt32(to + i) ^ stream.getInt32(i));
+      for (; i < length; i++) view.setUint8(to + i, view.getUint8(to + i) ^ stream.getUint8(i));
+    },
+    wipe: () => void bytes.fill(0),
   };
 }
 
-function createOpener(kit: Kit, arena: Uint8Array, keys: NativeKeys): BatchCipher['open'] {
-  const { chacha20, bytes, scratch, counter, at } = kit;
+function createOpener(kit: Kit, arena: Uint8Array, keys: NativeKeys, stream: Keystream): BatchCipher['open'] {
+  const { chacha20, polyInit, polyUpdate, polyFinal, scratch, counter, at } = kit;
   const base = addressOf(arena);
   const view = new DataView(arena.buffer, arena.byteOffset, arena.byteLength);
-  const authenticate = createAuthenticator(kit, arena);
-  const counterAt = at + COUNTER;
   const zerosAt = at + ZEROS;
-  const streamAt = at + KEYSTREAM;
+  const streamAt = stream.address;
+  const counterAt = at + COUNTER;
+  const contextAt = at + CONTEXT;
+  const tagAt = at + TAG;
 
-  function xorKeystream(offset: number, length: number): void {
-    const from = KEYSTREAM + CHACHA_BLOCK;
-    let i = 0;
-    for (; i + 4 <= length; i += 4) {
-      view.setInt32(offset + i, view.getInt32(offset + i, true) ^ scratch.getInt32(from + i, true), true);
-    }
-    for (; i < length; i++) arena[offset + i]! ^= bytes[from + i]!;
+  /** Poly1305 over the ciphertext, its padding and the lengths, under the key at the head of the keystream. */
+  function authenticate(offset: number, length: number, padded: number): void {
+    writeLengths(view, offset + padded, 0, length);
+    polyInit(contextAt, streamAt);
+    polyUpdate(contextAt, base + offset, padded + BLOCK);
+    polyFinal(contextAt, tagAt);
+  }
+
+  /** As `authenticate`, where padding is needed: the lengths then reach into what may be another row. */
+  function authenticatePadded(offset: number, length: number, padded: number): void {
+    const behind = offset + length + TAG_SIZE;
+    const b0 = view.getInt32(behind, true);
+    const b1 = view.getInt32(behind + 4, true);
+    const b2 = view.getInt32(behind + 8, true);
+    const b3 = view.getInt32(behind + 12, true);
+    zeroBlocks(view, offset + length, behind);
+    authenticate(offset, length, padded);
+    view.setInt32(behind, b0, true);
+    view.setInt32(behind + 4, b1, true);
+    view.setInt32(behind + 8, b2, true);
+    view.setInt32(behind + 12, b3, true);
   }
 
   function openRow(offset: number, length: number, key: number): number {
     counter[0] = 0;
-    chacha20(streamAt, zerosAt, length > SMALL ? CHACHA_BLOCK : CHACHA_BLOCK + length, key, counterAt);
+    chacha20(streamAt, zerosAt, CHACHA_BLOCK + length, key, counterAt);
     const end = offset + length;
     const t0 = view.getInt32(end, true);
     const t1 = view.getInt32(end + 4, true);
     const t2 = view.getInt32(end + 8, true);
     const t3 = view.getInt32(end + 12, true);
-    authenticate(offset, length);
+    const padded = (length + BLOCK - 1) & -BLOCK;
+    if (padded === length) authenticate(offset, length, padded);
+    else authenticatePadded(offset, length, padded);
     // No branch before all four words are in: constant time, and cheaper than a call to CRYPTO_memcmp.
     const unlike =
       (t0 ^ scratch.getInt32(TAG, true)) |
@@ -203,12 +212,7 @@ function createOpener(kit: Kit, arena: Uint8Array, keys: NativeKeys): BatchCiphe
     view.setInt32(end + 8, t2, true);
     view.setInt32(end + 12, t3, true);
     if (unlike !== 0) return 0;
-    if (length <= SMALL) xorKeystream(offset, length);
-    else {
-      counter[0] = 1;
-      const from = base + offset;
-      chacha20(from, from, length, key, counterAt);
-    }
+    stream.xor(offset, length);
     return 1;
   }
 

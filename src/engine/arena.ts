@@ -4,6 +4,7 @@
  */
 import { readFileSync } from 'node:fs';
 import { HEADROOM, TAILROOM } from '../core/batch.js';
+import { KEYSTREAM_ROOM, type Keystream } from '../crypto/aead.js';
 import { addressOf, allocate, mirrorLow } from '../linux/ffi.js';
 import { type Arena, plainArena, wasmArena } from '../offload/arena.js';
 
@@ -27,8 +28,10 @@ const READ_AT: number = RECEIVE_SLOTS * RECEIVE_STRIDE;
 export const READ_END: number = READ_AT + READ_SIZE;
 const SEND_AT: number = READ_END + footprint(MAX_PACKET);
 const SEND_END: number = SEND_AT + SEND_SIZE;
-/** The checksum module reads whole words, and a tag's padding is read behind the last row. */
-const SIZE: number = SEND_END + HEADROOM;
+/** The cipher's keystream: in this memory, so that it is XORed in as fast as can be. */
+const KEYSTREAM_AT: number = SEND_END;
+const KEYSTREAM_END: number = KEYSTREAM_AT + KEYSTREAM_ROOM;
+const SIZE: number = KEYSTREAM_END + HEADROOM;
 /** Room for a handshake message at least, whatever the MTU. */
 const SEND_MIN_ROOM = 1500;
 
@@ -60,6 +63,7 @@ export class PacketArena {
   );
   /** Gives its second address back; the memory cannot be used afterwards. */
   readonly release: () => void;
+  readonly keystream: Keystream;
   /** Bytes for a payload at each sending place, and how many places there are. */
   sendRoom = 0;
   sendPlaces = 0;
@@ -71,6 +75,11 @@ export class PacketArena {
     this.release = release;
     this.bytes = arena.bytes;
     this.base = addressOf(arena.bytes);
+    this.keystream = {
+      address: this.base + KEYSTREAM_AT,
+      xor: (to, length) => arena.xor(to, KEYSTREAM_AT + 64, length),
+      wipe: () => void arena.bytes.fill(0, KEYSTREAM_AT, KEYSTREAM_END),
+    };
     this.setMtu(SEND_MIN_ROOM);
   }
 

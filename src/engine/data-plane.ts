@@ -3,6 +3,7 @@
  */
 import type { DeviceChange } from '../core/change.js';
 import type { Device, DeviceEvent } from '../core/device.js';
+import type { Keystream } from '../crypto/aead.js';
 import type { Crypto } from '../crypto/index.js';
 import { bootTimeMs } from '../linux/clock.js';
 import { Errno } from '../linux/errno.js';
@@ -58,7 +59,12 @@ export class DataPlane {
    * @param makeCrypto makes the cipher, for packets in this memory
    * @throws SystemError when there is no TUN to be had; whatever `makeCrypto` throws
    */
-  constructor(settings: WorkerSettings, makeCrypto: (arena: Uint8Array) => Crypto, log: Log, tell: Tell) {
+  constructor(
+    settings: WorkerSettings,
+    makeCrypto: (arena: Uint8Array, keystream: Keystream) => Crypto,
+    log: Log,
+    tell: Tell,
+  ) {
     this.#log = log;
     this.#tell = tell;
     const offloads: Offloads = new Set(settings.offloads);

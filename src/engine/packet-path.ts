@@ -8,6 +8,7 @@
 import { PacketBatch } from '../core/batch.js';
 import { Device } from '../core/device.js';
 import type { DropReason } from '../core/drops.js';
+import type { Keystream } from '../crypto/aead.js';
 import type { Crypto } from '../crypto/index.js';
 import { Errno } from '../linux/errno.js';
 import type { RouteQuery } from '../linux/netlink.js';
@@ -40,9 +41,14 @@ export class PacketPath {
    * @param makeCrypto makes the cipher, for packets in this memory
    * @throws whatever `makeCrypto` throws
    */
-  constructor(tun: TunDevice, writes: TunWrites, makeCrypto: (arena: Uint8Array) => Crypto, routes: RouteQuery) {
+  constructor(
+    tun: TunDevice,
+    writes: TunWrites,
+    makeCrypto: (arena: Uint8Array, keystream: Keystream) => Crypto,
+    routes: RouteQuery,
+  ) {
     const { bytes, receiveSlots } = this.#arena;
-    this.crypto = makeCrypto(bytes);
+    this.crypto = makeCrypto(bytes, this.#arena.keystream);
     this.device = new Device({ suite: this.crypto.suite, arena: bytes, wallTimeMs: Date.now });
     const { endpoints } = this.device;
     const endpointRows = Array.from(receiveSlots, () => endpoints.allocate());
@@ -80,6 +86,7 @@ export class PacketPath {
       this.crypto.cipher.open(batch);
       this.device.finishInbound(batch, now);
       this.writer.write(batch);
+      if (this.#receiver.drained) return;
     }
   }
 

@@ -4,6 +4,7 @@
  */
 import { type MessagePort, parentPort, receiveMessageOnPort, workerData } from 'node:worker_threads';
 import type { PeerCursor } from '../core/device.js';
+import type { Keystream } from '../crypto/aead.js';
 import type { Crypto } from '../crypto/index.js';
 import { DataPlane } from './data-plane.js';
 import type { Reply, Request, WorkerSettings } from './protocol.js';
@@ -45,15 +46,15 @@ function handle(plane: DataPlane, request: Request): void {
   }
 }
 
-/** @param makeCrypto makes the cipher, for packets in this memory */
-export type MakeCrypto = (arena: Uint8Array, settings: WorkerSettings) => Crypto;
+/** Makes the cipher, for packets in this memory; a keystream may be put where it says. */
+export type MakeCrypto = (arena: Uint8Array, settings: WorkerSettings, keystream: Keystream) => Crypto;
 
 function start(makeCrypto: MakeCrypto): DataPlane | undefined {
   const settings = workerData as WorkerSettings;
   try {
     return new DataPlane(
       settings,
-      (arena) => makeCrypto(arena, settings),
+      (arena, keystream) => makeCrypto(arena, settings, keystream),
       (level, message) => say({ type: 'log', level, message }),
       settings.events ? (event) => say({ type: 'event', event }) : () => {},
     );

@@ -17,8 +17,6 @@ export class TunWriter {
   readonly #arena: PacketArena;
   readonly #coalescer: Coalescer;
   readonly #groups: Groups;
-  /** Held for its memory. */
-  readonly #iovecs: Uint8Array;
   readonly #iovecsAt: number;
   /** What the virtio header in front of each packet is cut by: a TUN without it takes none. */
   readonly #skip: number;
@@ -36,9 +34,9 @@ export class TunWriter {
     this.#tun = tun;
     this.#arena = arena;
     this.#skip = tun.vnetHeader ? 0 : VNET_HEADER_SIZE;
-    this.#iovecs = allocate(capacity * IOVEC_SIZE);
-    this.#iovecsAt = addressOf(this.#iovecs);
-    this.#groups = new Groups(capacity, this.#iovecs, arena.base);
+    const iovecs = allocate(capacity * IOVEC_SIZE);
+    this.#iovecsAt = addressOf(iovecs);
+    this.#groups = new Groups(capacity, iovecs, arena.base);
     this.#coalescer = new Coalescer(arena.memory, capacity, tcp && tun.vnetHeader, udp && tun.vnetHeader);
   }
 

@@ -2,4 +2,4 @@
 import { createCrypto } from '../crypto/index.js';
 import { serve } from './serve.js';
 
-serve((arena, { aead }) => createCrypto(arena, aead));
+serve((arena, { aead }, keystream) => createCrypto(arena, aead, keystream));

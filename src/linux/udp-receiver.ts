@@ -56,6 +56,7 @@ export class UdpReceiver {
   readonly #controlView: DataView;
   /** Messages to ask for. */
   #wanted: number;
+  #asked = 0;
   /** Messages read, the one being worked off, and what of it is done: datagrams behind it are in `#segment`s. */
   #got = 0;
   #message = 0;
@@ -97,8 +98,10 @@ export class UdpReceiver {
       const at = i * MMSGHDR;
       putPointer(this.#view, at, addressOf(this.#names) + i * NAME_STRIDE);
       putPointer(this.#view, at + 16, this.#headersAddress + iovec);
+      this.#view.setUint32(at + 8, NAME_SIZE, true);
       putPointer(this.#view, at + 24, 1);
       putPointer(this.#view, at + 32, addressOf(this.#control) + i * CONTROL_SIZE);
+      putPointer(this.#view, at + 40, CONTROL_SIZE);
       putPointer(this.#view, iovec, base + slots[i]!);
       putPointer(this.#view, iovec + 8, slotSize);
     }
@@ -107,6 +110,11 @@ export class UdpReceiver {
   /** Whether datagrams are left that did not fit the rows. They are the next to be taken. */
   get waiting(): boolean {
     return this.#message < this.#got;
+  }
+
+  /** Whether the last reading found less than it asked for: the socket is empty, or was. */
+  get drained(): boolean {
+    return this.#message === this.#got && this.#got < this.#asked;
   }
 
   /**
@@ -127,10 +135,12 @@ export class UdpReceiver {
   #read(socket: UdpSocket): number {
     const view = this.#view;
     const wanted = socket.gro ? this.#wanted : this.#messages;
-    for (let i = 0; i < wanted; i++) {
+    // The kernel wrote over these in the messages it filled, and in no others.
+    for (let i = 0; i < this.#got; i++) {
       view.setUint32(i * MMSGHDR + 8, NAME_SIZE, true);
       view.setUint32(i * MMSGHDR + 40, CONTROL_SIZE, true);
     }
+    this.#asked = wanted;
     const got = recvmmsg(socket.fd, this.#headersAddress, wanted, 0, 0);
     this.#message = 0;
     this.#from = 0;

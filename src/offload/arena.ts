@@ -17,6 +17,8 @@ export interface Arena {
   sum(at: number, length: number, initial: number): number;
   /** As `sum`, of `length` bytes at `from`, while it copies them to `to`. The places do not overlap. */
   copySum(to: number, from: number, length: number, initial: number): number;
+  /** XORs `length` bytes at `from` into those at `to`. The places do not overlap. */
+  xor(to: number, from: number, length: number): void;
 }
 
 /** Folds an unsigned sum below 2^32 to 16 bits (one's complement). */
@@ -44,8 +46,8 @@ export function wasmArena(wasm: Uint8Array, size: number): Arena {
   const pages = Math.ceil(size / WASM_PAGE);
   const memory = new WebAssembly.Memory({ initial: pages, maximum: pages });
   const instance = new WebAssembly.Instance(new WebAssembly.Module(wasm), { env: { memory } });
-  const { sum, copySum } = instance.exports as Pick<Arena, 'sum' | 'copySum'>;
-  return { bytes: new Uint8Array(memory.buffer), view: new DataView(memory.buffer), sum, copySum };
+  const { sum, copySum, xor } = instance.exports as Pick<Arena, 'sum' | 'copySum' | 'xor'>;
+  return { bytes: new Uint8Array(memory.buffer), view: new DataView(memory.buffer), sum, copySum, xor };
 }
 
 /** An arena over `bytes`, with the checksum in JavaScript. */
@@ -73,5 +75,10 @@ export function plainArena(bytes: Uint8Array): Arena {
     bytes.copyWithin(to, from, from + length);
     return sum(from, length, initial);
   };
-  return { bytes, view, sum, copySum };
+  const xor = (to: number, from: number, length: number): void => {
+    let i = 0;
+    for (; i + 4 <= length; i += 4) view.setInt32(to + i, view.getInt32(to + i) ^ view.getInt32(from + i));
+    for (; i < length; i++) bytes[to + i]! ^= bytes[from + i]!;
+  };
+  return { bytes, view, sum, copySum, xor };
 }
