@@ -16,6 +16,7 @@ import { type MicroSubject, type Options, parseOptions, USAGE } from './options.
 import { measureReplay } from './replay.js';
 import type { Effort, Group, Results } from './results.js';
 import { measureSoak } from './soak.js';
+import { measureTables } from './tables.js';
 import { judge, TARGET_HEADER } from './targets.js';
 
 /** What is measured in this process, without a tunnel. */
@@ -23,6 +24,7 @@ const MICRO: Readonly<Record<MicroSubject, (effort: Effort) => Group[]>> = {
   aead: measureAead,
   offload: measureOffload,
   replay: measureReplay,
+  tables: measureTables,
 };
 
 async function measure(options: Options, args: readonly string[]): Promise<Results> {

@@ -1,14 +1,20 @@
 /**
- * Cryptokey routing at a thousand and at a million prefixes: time of a look-up, of a set, and memory.
+ * Cryptokey routing from one prefix to a million: time of a look-up, of a set, and memory.
  *
  * Addresses are drawn at random from all prefixes, the worst case for a cache.
  */
 import { randomFillSync } from 'node:crypto';
-import { fileURLToPath } from 'node:url';
 import { AllowedIps } from '../src/core/allowed-ips.js';
+import { type Effort, type Group, Table } from './results.js';
+import { median } from './statistics.js';
 
-const ROUNDS = 2000;
+const BATCHES = 300;
+const QUICK_BATCHES = 40;
+/** Look-ups in a batch. */
 const BATCH = 1024;
+const SIZES: readonly number[] = [1, 1_000, 10_000, 100_000, 1_000_000];
+const USUAL_LENGTHS = 2;
+const MANY_LENGTHS = 17;
 
 /** A permutation of the 32-bit numbers that looks random. */
 function scatter(n: number): number {
@@ -17,9 +23,7 @@ function scatter(n: number): number {
   return (t ^ (t >>> 15)) >>> 0;
 }
 
-export interface RoutingFigures {
-  readonly bits: 32 | 128;
-  readonly prefixes: number;
+interface RoutingFigures {
   /** Nanoseconds of a look-up, median over many batches. */
   readonly lookupNs: number;
   readonly setUs: number;
@@ -27,11 +31,7 @@ export interface RoutingFigures {
 }
 
 /** @param lengths prefix lengths, given out in turn */
-export function measureRouting(
-  bits: 32 | 128,
-  prefixes: number,
-  lengths: readonly number[] = [bits, bits, bits, (bits * 3) / 4],
-): RoutingFigures {
+function measureRouting(bits: 32 | 128, prefixes: number, lengths: readonly number[], batches: number): RoutingFigures {
   const table = new AllowedIps(bits, (out) => void randomFillSync(out));
   const width = bits / 8;
   const addresses = new Uint8Array(prefixes * width);
@@ -46,7 +46,7 @@ export function measureRouting(
   const probes = new Uint8Array(BATCH * width);
   const times: number[] = [];
   let misses = 0;
-  for (let round = 0; round < ROUNDS; round++) {
+  for (let batch = 0; batch < batches; batch++) {
     for (let i = 0; i < BATCH; i++) {
       const from = Math.floor(Math.random() * prefixes) * width;
       probes.set(addresses.subarray(from, from + width), i * width);
@@ -56,32 +56,36 @@ export function measureRouting(
     times.push(((performance.now() - from) * 1e6) / BATCH);
   }
   if (misses > 0) throw new Error(`${misses} addresses were not found`);
-  const lookupNs = times.sort((a, b) => a - b)[ROUNDS >> 1]!;
-  return { bits, prefixes, lookupNs, setUs, bytesPerPrefix: table.memoryBytes / table.size };
+  return { lookupNs: median(times), setUs, bytesPerPrefix: table.memoryBytes / table.size };
 }
 
-function main(): void {
-  console.log('family  lengths  prefixes  look-up  to the small   set, µs  bytes a prefix');
-  for (const bits of [32, 128] as const) {
-    const many = Array.from({ length: 17 }, (_, i) => bits - i);
-    for (const lengths of [[bits, bits, bits, (bits * 3) / 4], many]) {
-      let small: RoutingFigures | undefined;
-      for (const prefixes of [1000, 100_000, 1_000_000]) {
-        const figures = measureRouting(bits, prefixes, lengths);
-        small ??= figures;
-        const cells = [
-          (bits === 32 ? 'IPv4' : 'IPv6').padEnd(6),
-          `${new Set(lengths).size}`.padStart(8),
-          `${prefixes}`.padStart(9),
-          `${figures.lookupNs.toFixed(0)} ns`.padStart(8),
-          (figures.lookupNs / small.lookupNs).toFixed(1).padStart(13),
-          figures.setUs.toFixed(2).padStart(9),
-          figures.bytesPerPrefix.toFixed(0).padStart(15),
-        ];
-        console.log(cells.join(' '));
+/** @returns figures by the number of prefixes */
+export function measureTables({ rounds, quick }: Effort): Group[] {
+  const table = new Table(rounds);
+  for (let round = 0; round < rounds; round++) {
+    for (const bits of [32, 128] as const) {
+      for (const lengths of quick ? [USUAL_LENGTHS] : [USUAL_LENGTHS, MANY_LENGTHS]) {
+        const title = `IPv${bits === 32 ? 4 : 6}, ${lengths} lengths`;
+        table.figure('tables', `lookup${bits}-${lengths}`, `${title}, look-up`, 'ns', 'less');
+        table.figure('tables', `set${bits}-${lengths}`, `${title}, set`, 'µs', 'less');
+        table.figure('tables', `memory${bits}-${lengths}`, `${title}, memory a prefix`, 'B', 'less');
+        for (const size of SIZES) {
+          const figures = measureRouting(bits, size, lengthsOf(bits, lengths), quick ? QUICK_BATCHES : BATCHES);
+          table.put(`lookup${bits}-${lengths}`, `${size}`, round, figures.lookupNs);
+          // The table itself is more than one prefix.
+          if (size === 1) continue;
+          table.put(`set${bits}-${lengths}`, `${size}`, round, figures.setUs);
+          table.put(`memory${bits}-${lengths}`, `${size}`, round, figures.bytesPerPrefix);
+        }
       }
     }
   }
+  const columns = SIZES.map((size) => ({ id: `${size}`, title: `${size.toLocaleString('en-US')} prefixes` }));
+  return [{ id: 'tables', title: 'Cryptokey routing', columns, baseline: '1000', figures: table.figures() }];
 }
 
-if (process.argv[1] === fileURLToPath(import.meta.url)) main();
+/** Two lengths: mostly hosts, and a network with every fourth; or the last `count` lengths in turn. */
+function lengthsOf(bits: 32 | 128, count: number): readonly number[] {
+  if (count === USUAL_LENGTHS) return [bits, bits, bits, (bits * 3) / 4];
+  return Array.from({ length: count }, (_, i) => bits - i);
+}

@@ -80,6 +80,11 @@ const TARGETS: readonly Target[] = [
       return own && other && { value: own.value - other.value };
     },
   },
+  ...([32, 128] as const).map((bits): Target => {
+    const title = `look-up among 1,000,000 IPv${bits === 32 ? 4 : 6} prefixes, to that among 1,000`;
+    const measured = (results: Results): Measured | undefined => ratio(results, `lookup${bits}-2`, '1000000', '1000');
+    return { title, more: false, demanded: 3, measured };
+  }),
   {
     ...{ title: 'resident memory of a daemon after load', more: false, demanded: 70, unit: 'MiB' },
     measured: (results) => middle(results, 'rss-load', 'typetun'),
