@@ -30,6 +30,8 @@ export interface Foundation {
   readonly engine: Engine;
   /** Gives back what belongs to the device beside its engine, before that. Must not fail. */
   readonly release: () => Promise<void>;
+  /** Settles with an error when the device is of no use without its engine having failed. */
+  readonly failed?: Promise<Error | undefined>;
 }
 
 /** What both kinds of device with a data worker are. */
@@ -39,6 +41,7 @@ export class EngineDevice extends EventEmitter<DeviceEvents> implements WireGuar
   readonly #ended: Promise<void>;
   #configured: Promise<unknown> = Promise.resolve();
   #isClosing = false;
+  #failure: Error | undefined;
   #isClosed = false;
 
   /** @internal */
@@ -50,7 +53,13 @@ export class EngineDevice extends EventEmitter<DeviceEvents> implements WireGuar
     events.listen = (event) => tellEvent(event, emit, scopeName);
     const abort = (): void => void this.close();
     signal?.addEventListener('abort', abort, { once: true });
-    this.#ended = this.#engine.ended.then(async (crash) => {
+    void foundation.failed?.then((error) => {
+      if (!error) return;
+      this.#failure = error;
+      void this.close();
+    });
+    this.#ended = this.#engine.ended.then(async (ended) => {
+      const crash = ended ?? this.#failure;
       this.#isClosed = true;
       signal?.removeEventListener('abort', abort);
       await this.#release();
@@ -126,7 +135,7 @@ export interface EngineEvents {
  * @throws TypetunError with the name of a system error; the message says what can be done
  */
 export async function openEngine(
-  options: Pick<EngineOptions, 'name' | 'tunFd'>,
+  options: Pick<EngineOptions, 'name' | 'tunFd' | 'tunMtu'>,
   common: CommonOptions,
   events: EngineEvents,
 ): Promise<Engine> {

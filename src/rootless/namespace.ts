@@ -11,9 +11,9 @@
  * that is inside when the helper does.
  */
 import { type ChildProcess, spawn } from 'node:child_process';
-import { createSocket, type Socket as UdpSocket } from 'node:dgram';
+import { createSocket, type SocketOptions, type Socket as UdpSocket } from 'node:dgram';
 import { once } from 'node:events';
-import { isIPv6, Server, Socket } from 'node:net';
+import { isIP, isIPv6, Server, Socket } from 'node:net';
 import type { Readable } from 'node:stream';
 import { fileURLToPath } from 'node:url';
 import { descriptorPair, receiveDescriptor, sendDescriptor } from '../linux/descriptors.js';
@@ -76,6 +76,8 @@ export interface ListenOptions {
   readonly allowHalfOpen?: boolean;
   readonly pauseOnConnect?: boolean;
 }
+
+type UdpLookup = NonNullable<SocketOptions['lookup']>;
 
 const HELPER = fileURLToPath(new URL('./helper.js', import.meta.url));
 /** The terminal's signals are the command's; a death of the owner is nobody's to ignore. */
@@ -236,12 +238,26 @@ export class RootlessNamespace {
   /** Binds a UDP socket inside. @returns a socket of this process, bound. @throws RootlessError */
   async bindUdp({ host = '::', port = 0 }: Pick<ListenOptions, 'host' | 'port'> = {}): Promise<UdpSocket> {
     const fd = await this.#askForDescriptor({ type: 'bind', setup: { type: 'udp', host, port } });
-    const socket = createSocket(isIPv6(host) ? 'udp6' : 'udp4');
+    const socket = createSocket({ type: isIPv6(host) ? 'udp6' : 'udp4', lookup: this.#lookupForUdp });
     const listening = once(socket, 'listening');
     socket.bind({ fd });
     await listening;
     return socket;
   }
+
+  /** Names that a UDP socket sends to are looked up inside as well, and IPv4 addresses fit a socket of both. */
+  readonly #lookupForUdp: UdpLookup = (host, options, done) => {
+    const wanted = Number(typeof options === 'object' ? options.family : options);
+    const answer = (address: string, family: number): void =>
+      wanted === 6 && family === 4 ? done(null, `::ffff:${address}`, 6) : done(null, address, family);
+    if (isIP(host) !== 0) process.nextTick(answer, host, isIP(host));
+    else {
+      this.lookup(host, wanted === 4 ? 4 : 0).then(
+        ([first]) => answer(first?.address ?? '', first?.family ?? 0),
+        (error: Error) => done(error, '', 0),
+      );
+    }
+  };
 
   /** Looks a name up inside. @throws RootlessError, such as ENOTFOUND */
   async lookup(host: string, family: 0 | 4 | 6 = 0): Promise<readonly FoundAddress[]> {

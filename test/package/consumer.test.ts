@@ -3,7 +3,7 @@ import assert from 'node:assert/strict';
 import { cpSync, existsSync, mkdirSync } from 'node:fs';
 import { join } from 'node:path';
 import { after, before, describe, it } from 'node:test';
-import { BROWSER_PROGRAM, PROGRAM } from './consumer.js';
+import { BROWSER_PROGRAM, fetchProgram, PROGRAM } from './consumer.js';
 import { insideOf, unpackDebian13 } from './debian13.js';
 import { mustRun, Project, ROOT, run } from './project.js';
 
@@ -18,6 +18,8 @@ const STRICT = [
   'es2022',
 ];
 const MAJORS = ['22', '24', '26'] as const;
+/** The major of undici for each Node.js: what its own fetch is made of, or the next that runs there. */
+const UNDICI: Readonly<Record<string, string>> = { '20': '6', '22': '6', '24': '7', '26': '8' };
 const isRoot = process.getuid?.() === 0 && existsSync('/dev/net/tun');
 const name = `tucon${process.pid}`;
 
@@ -27,7 +29,8 @@ describe('the package in a project of its own', { timeout: 300_000 }, () => {
   before(() => {
     // The npm packages of Node.js are its official binaries, by processor.
     const nodes = MAJORS.map((major) => `node${major}@npm:node-linux-${process.arch}@${major}`);
-    isInstalled = project.installPackage('@types/node@20', ...nodes);
+    const undici = [...new Set(Object.values(UNDICI))].map((major) => `undici${major}@npm:undici@${major}`);
+    isInstalled = project.installPackage('@types/node@20', ...nodes, ...undici);
   });
   after(() => project.remove());
 
@@ -64,6 +67,19 @@ describe('the package in a project of its own', { timeout: 300_000 }, () => {
       assert.deepEqual(consume([node, 'program.js']), expected(major));
       const version = run(project.folder, node, 'node_modules/typetun/bin/typetun', '--version');
       assert.match(version.stdout, /AEAD: primitives/);
+    }
+  });
+
+  it('fetch goes through a tunnel, with the undici of each Node.js', (context) => {
+    if (!isInstalled) return context.skip('the package registry cannot be reached');
+    if (!isRoot) return context.skip('needs root and /dev/net/tun');
+    const options = ['--module', 'nodenext', '--lib', 'es2023', '--types', 'node', '--skipLibCheck'];
+    const [own = ''] = process.versions.node.split('.');
+    for (const major of new Set([own, ...MAJORS])) {
+      project.write('fetch.ts', fetchProgram(`undici${UNDICI[major]}`));
+      mustRun(project.folder, process.execPath, TSC, ...STRICT, ...options, 'fetch.ts');
+      const node = major === own ? process.execPath : join(project.folder, `node_modules/node${major}/bin/node`);
+      assert.equal(mustRun(project.folder, node, 'fetch.js'), `${major} true ECONNREFUSED\n`);
     }
   });
 

@@ -84,3 +84,35 @@ try {
 void device.configure({ listenport: 1 });
 await device.close();
 `;
+
+/** `fetch` of this Node.js, through a tunnel between two rootless devices. @param undici its package here */
+export const fetchProgram = (undici: string): string => `
+import { createServer } from 'node:http';
+import { createRootlessDevice, SecretKey } from 'typetun';
+import { Agent } from '${undici}';
+
+const keys = { server: SecretKey.generatePrivateKey(), client: SecretKey.generatePrivateKey() };
+await using server = await createRootlessDevice({
+  addresses: ['10.0.0.1/24'],
+  config: { privateKey: keys.server, peers: [{ publicKey: keys.client.publicKey(), allowedIps: ['10.0.0.2'] }] },
+});
+const { listenPort } = await server.status();
+await using client = await createRootlessDevice({
+  addresses: ['10.0.0.2/24'],
+  config: {
+    privateKey: keys.client,
+    peers: [{ publicKey: keys.server.publicKey(), endpoint: \`127.0.0.1:\${listenPort}\`, allowedIps: ['10.0.0.1'] }],
+  },
+});
+const http = createServer((request, response) => request.pipe(response));
+const listener = await server.listen({ port: 80 });
+listener.on('connection', (socket) => http.emit('connection', socket));
+const dispatcher: Agent = client.createDispatcher(Agent);
+const body = 'x'.repeat(1_000_000);
+// The compiler's fetch knows one version of undici, and this may be another.
+const init: object = { method: 'POST', body, dispatcher };
+const response = await fetch('http://10.0.0.1/', init);
+const refused = await fetch('http://10.0.0.1:81/', init).catch((error) => error.cause.code);
+console.log(process.versions.node.split('.')[0], (await response.text()) === body, refused);
+await dispatcher.close();
+`;
