@@ -1,12 +1,8 @@
 /** A whole tunnel for an ordinary user: a namespace, and the engine behind its TUN, outside. */
-import { lookup } from 'node:dns/promises';
-import { isIPv6 } from 'node:net';
 import { getSystemErrorName } from 'node:util';
 import { changeToSet, type WgQuickConfig } from '../config/index.js';
 import { type Engine, type EngineOptions, startEngine } from '../engine/index.js';
 import { close } from '../linux/libc.js';
-import { parseAddress } from '../uapi/address.js';
-import { scopeIndex } from '../uapi/scopes.js';
 import { RootlessError } from './error.js';
 import { RootlessNamespace } from './namespace.js';
 import { hasPrivileges } from './refusal.js';
@@ -29,14 +25,13 @@ export interface RootlessTunnel {
 }
 
 /**
- * @param config its endpoints are looked up here, outside; it is wiped
+ * @param config with its endpoints resolved; it is wiped
  * @throws RootlessError, EngineError
  */
 export async function openTunnel(config: WgQuickConfig, options: TunnelOptions): Promise<RootlessTunnel> {
   try {
     const settings = namespaceOptions(config);
     const fwmark = markFor(config, options);
-    await resolveEndpoints(config);
     const namespace = await RootlessNamespace.open({ ...settings, ...(options.env && { env: options.env }) });
     try {
       options.onNamespace?.();
@@ -94,32 +89,4 @@ function markFor({ fwmark = 0 }: WgQuickConfig, { warn }: TunnelOptions): number
   if (fwmark === 0 || hasPrivileges()) return fwmark;
   warn?.(`FwMark 0x${fwmark.toString(16)} needs CAP_NET_ADMIN, and is left out`);
   return 0;
-}
-
-/** Looks the endpoints up, in the network of this process. @throws RootlessError naming the endpoint */
-export async function resolveEndpoints({ peers }: WgQuickConfig): Promise<void> {
-  await Promise.all(
-    peers.map(async ({ endpoint }) => {
-      if (endpoint === undefined || endpoint.resolved !== undefined) return;
-      const { host, port } = endpoint;
-      const where = isIPv6(host) ? `[${host}]:${port}` : `${host}:${port}`;
-      const number = Number(port);
-      if (!/^\d+$/.test(port) || number > 65535) throw new RootlessError('ERR_ENDPOINT', `${where}: no such port`);
-      try {
-        endpoint.resolved = { ...(await addressOf(host)), port: number };
-      } catch (error) {
-        const { code = 'ENOTFOUND', message } = error as NodeJS.ErrnoException;
-        throw new RootlessError(code, `the endpoint ${where} cannot be looked up: ${message}`);
-      }
-    }),
-  );
-}
-
-async function addressOf(host: string): Promise<{ address: Uint8Array; scopeId?: number }> {
-  const [plain = '', scope] = (await lookup(host)).address.split('%');
-  const bytes = new Uint8Array(16);
-  const text = new TextEncoder().encode(plain);
-  const size = parseAddress(text, 0, text.length, bytes);
-  const scopeId = scope === undefined ? undefined : scopeIndex(scope);
-  return { address: bytes.slice(0, size), ...(scopeId !== undefined && { scopeId }) };
 }

@@ -1,10 +1,12 @@
 /** The file that `exec` takes its tunnel from. */
-import { closeSync, existsSync, fstatSync, openSync, readSync } from 'node:fs';
+import { existsSync, statSync } from 'node:fs';
 import { MAX_CONFIG_BYTES, parseQuickConfig, type WgQuickConfig } from '../../config/index.js';
 import { isInterfaceName } from '../../engine/messages.js';
+import { lookUp } from '../../linux/resolver.js';
+import { readFile } from '../wg/io.js';
 
 const DIRECTORY = '/etc/wireguard';
-const CHUNK = 64 * 1024;
+const OTHERS = 0o007;
 
 /** A file that exists, else the name of one in /etc/wireguard, as wg-quick(8) has it. */
 function configPath(word: string): string {
@@ -12,7 +14,8 @@ function configPath(word: string): string {
 }
 
 /**
- * Reads a configuration.
+ * Reads a configuration, and looks its endpoints up. Blocks.
+ * @param word a file (a pipe too: `<(decrypt wg0.conf)`), or the name of one in /etc/wireguard
  * @param warn told when others can read it
  * @throws Error with a text for people
  */
@@ -20,44 +23,26 @@ export function readConfig(word: string, warn: (message: string) => void): WgQui
   const path = configPath(word);
   let bytes: Uint8Array;
   try {
-    bytes = readWhole(path, warn);
+    const stat = statSync(path);
+    if (stat.isFile() && (stat.mode & OTHERS) !== 0) warn(`warning: ${path} is world accessible`);
+    bytes = readFile(path, MAX_CONFIG_BYTES + 1);
   } catch (error) {
-    const { code, message } = error as NodeJS.ErrnoException;
-    throw new Error(code === undefined ? `${path} ${message}` : `${path} cannot be read (${code})`);
+    throw new Error(`${path} cannot be read (${(error as NodeJS.ErrnoException).code})`);
   }
   try {
-    return parseQuickConfig(bytes);
+    return parseQuickConfig(bytes, {
+      resolveEndpoint: ({ host, port }) => {
+        const found = lookUp(host, port);
+        return 'text' in found ? found.text : found;
+      },
+      resolveService: (service) => {
+        const found = lookUp(undefined, service);
+        return 'text' in found ? found.text : found.port;
+      },
+    });
   } catch (error) {
     throw new Error(`${path}: ${(error as Error).message}`);
   } finally {
     bytes.fill(0);
-  }
-}
-
-/** From pipes too: `exec <(decrypt wg0.conf)`. Every buffer that held keys is zeroed. */
-function readWhole(path: string, warn: (message: string) => void): Uint8Array {
-  const fd = openSync(path, 'r');
-  let bytes = new Uint8Array(CHUNK);
-  let length = 0;
-  try {
-    const stat = fstatSync(fd);
-    if (stat.isDirectory()) throw new Error('is a directory');
-    if (stat.isFile() && (stat.mode & 0o007) !== 0) warn(`warning: ${path} is world accessible`);
-    for (;;) {
-      const got = readSync(fd, bytes, length, bytes.length - length, null);
-      length += got;
-      if (got === 0) return bytes.subarray(0, length);
-      if (length > MAX_CONFIG_BYTES) throw new Error('is too large for a configuration');
-      if (length < bytes.length) continue;
-      const larger = new Uint8Array(bytes.length * 2);
-      larger.set(bytes);
-      bytes.fill(0);
-      bytes = larger;
-    }
-  } catch (error) {
-    bytes.fill(0);
-    throw error;
-  } finally {
-    closeSync(fd);
   }
 }

@@ -50,9 +50,10 @@ async function execute(line: ExecLine): Promise<number> {
     return NOT_RUN[found.code];
   }
   forbidDumps();
+  const config = readConfig(line.config, say);
   const signals = new Signals();
   const hadTerminal = isForeground();
-  const tunnel = await openTunnel(readConfig(line.config, say), {
+  const tunnel = await openTunnel(config, {
     log: (level, message) => {
       if (level === 'error' || line.verbose) say(message);
     },
@@ -78,6 +79,7 @@ async function run(
   args: readonly string[],
   signals: Signals,
 ): Promise<number> {
+  signals.hold();
   const running = await namespace.run(command, args);
   signals.follow(running);
   // Whoever waits for the end of these waits for the command, and not for this process.

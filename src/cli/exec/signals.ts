@@ -16,6 +16,8 @@ const ENDING: ReadonlySet<string> = new Set(['SIGINT', 'SIGQUIT', 'SIGTERM', 'SI
 
 export class Signals {
   #command: RunningCommand | undefined;
+  /** Those that come while the command is being started. */
+  #held: NodeJS.Signals[] | undefined;
 
   constructor() {
     for (const signal of SENT_ON) process.on(signal, () => this.#pass(signal));
@@ -23,14 +25,20 @@ export class Signals {
     for (const signal of LEFT_ALONE) process.on(signal, () => {});
   }
 
-  /** From now on signals are the command's. */
+  /** From now on signals are the command's, which is about to run. */
+  hold(): void {
+    this.#held = [];
+  }
+
   follow(command: RunningCommand): void {
     this.#command = command;
+    for (const signal of this.#held ?? []) command.signal(signal);
     command.onStopped = (number) => this.#stopLike(number);
   }
 
   #pass(signal: NodeJS.Signals): void {
     if (this.#command) this.#command.signal(signal);
+    else if (this.#held) this.#held.push(signal);
     // Before there is one to decide. What was made goes with this process.
     else if (ENDING.has(signal)) process.exit(exitStatus(null, signal));
   }
