@@ -35,15 +35,15 @@ export class Job {
   stderr = '';
   ended = false;
 
-  /** Starts a process, the leader of a group of its own. @param input for its standard input */
-  constructor(words: readonly string[], env: NodeJS.ProcessEnv = {}, input?: string) {
+  /** Starts a process, the leader of a group of its own. @param input for its standard input; null leaves that open */
+  constructor(words: readonly string[], env: NodeJS.ProcessEnv = {}, input?: string | null) {
     const [command = '', ...rest] = words;
     this.command = words.join(' ');
     this.child = spawn(command, rest, { env: { ...process.env, LC_ALL: 'C', ...env }, detached: true });
     this.#keep('stdout');
     this.#keep('stderr');
     this.child.stdin?.on('error', () => {});
-    this.child.stdin?.end(input);
+    if (input !== null) this.child.stdin?.end(input);
     this.exited = new Promise((resolve) => {
       const finish = (code: number | null, signal: NodeJS.Signals | null): void => {
         this.ended = true;
