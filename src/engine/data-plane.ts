@@ -13,6 +13,7 @@ import { TunDevice } from '../linux/tun.js';
 import { DeviceWatcher } from '../linux/watcher.js';
 import { describeEvent } from './events.js';
 import type { DeviceReport } from './handle.js';
+import { bindFailure } from './messages.js';
 import { type Offloads, offloadsInUse, setTunOffloads, type TunWrites } from './offloads.js';
 import { PacketPath } from './packet-path.js';
 import type { WorkerSettings } from './protocol.js';
@@ -141,7 +142,7 @@ export class DataPlane {
       if (error !== 0) return error;
     }
     if (change.listenPort !== undefined) {
-      const error = this.#sockets.setPort(change.listenPort);
+      const error = this.#sockets.setPort(change.listenPort, this.#bindError !== 0);
       if (error !== 0) {
         this.#sockets.setMark(fwmark);
         return error;
@@ -151,6 +152,8 @@ export class DataPlane {
     this.#path.sender.routesChanged();
     const settled = { ...change, listenPort: this.#sockets.port, fwmark: this.#sockets.fwmark };
     if (!this.device.configure(settled, now)) return -Errno.ENOSPC;
+    // The port that was taken kept it down, another one does not.
+    if (this.#bindError !== 0) this.#look();
     if (this.#up) this.#flush(now);
     this.#tellEvents();
     return 0;
@@ -191,18 +194,19 @@ export class DataPlane {
       this.#path.setMtu(state.mtu);
       this.#log('debug', `MTU updated: ${state.mtu}`);
     }
+    if (!state.up) this.#bindError = 0;
     if (state.up !== this.#up) this.#setUp(state.up);
     // While it is down, the descriptor becomes writable when it comes up.
-    this.#poller.set(TUN, this.#tun.fd, this.#up ? POLLIN : POLLOUT);
+    const whileDown = state.up ? 0 : POLLOUT;
+    this.#poller.set(TUN, this.#tun.fd, this.#up ? POLLIN : whileDown);
   }
 
   #setUp(up: boolean): void {
     if (up) {
-      this.#bindError = this.#sockets.open();
-      if (this.#bindError !== 0) {
-        this.#log('error', `Unable to bind the UDP sockets: errno ${-this.#bindError}; the device stays down`);
-        return;
-      }
+      const error = this.#sockets.open();
+      if (error !== 0 && error !== this.#bindError) this.#log('error', bindFailure(this.#sockets.port, -error));
+      this.#bindError = error;
+      if (error !== 0) return;
       this.device.configure({ listenPort: this.#sockets.port }, bootTimeMs());
       this.#log('debug', `UDP bind has been updated, listening on port ${this.#sockets.port}`);
     } else this.#sockets.close();

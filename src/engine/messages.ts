@@ -1,5 +1,6 @@
 /** The texts people meet when something is missing: one line each, with what can be done. */
 import { closeSync, existsSync, openSync, readdirSync } from 'node:fs';
+import { getSystemErrorName } from 'node:util';
 import { UAPI_DIRECTORY } from '../uapi/paths.js';
 
 const NAME = /^[a-zA-Z0-9_=+.-]{1,15}$/;
@@ -84,4 +85,11 @@ function tunFailure(name: string, code: string, message: string, probe: SystemPr
     return `the interface name ${name} is taken: choose another, or remove it ("ip link delete ${name}")`;
   }
   return `cannot make ${name}: ${message}`;
+}
+
+/** Why an interface that is up does not work. @param errno positive */
+export function bindFailure(port: number, errno: number): string {
+  const name = getSystemErrorName(-errno);
+  if (name !== 'EADDRINUSE') return `UDP port ${port} cannot be bound (${name}): the interface stays without a socket`;
+  return `UDP port ${port} is in use: set another listen port, or free this one and set the interface down and up`;
 }

@@ -34,13 +34,16 @@ export class Sockets {
     this.#replace([]);
   }
 
-  /** Moves to another port; on failure the old one stays. */
-  setPort(port: number): number {
-    if (this.all.length === 0) {
-      this.#port = port;
-      return 0;
-    }
-    return port === this.#port ? 0 : this.#bind(port);
+  /**
+   * Moves to another port; on failure the old one stays.
+   * @param now binds it, though no port is bound yet
+   * @returns 0 or a negative errno
+   */
+  setPort(port: number, now: boolean): number {
+    if (this.all.length > 0 && port === this.#port) return 0;
+    if (this.all.length > 0 || now) return this.#bind(port);
+    this.#port = port;
+    return 0;
   }
 
   setMark(fwmark: number): number {

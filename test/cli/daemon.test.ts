@@ -10,7 +10,7 @@ import { setTimeout as sleep } from 'node:timers/promises';
 import { withNetns } from '../../src/linux/netns.js';
 import { TunDevice } from '../../src/linux/tun.js';
 import { Client } from '../uapi/helpers.js';
-import { descriptorTarget, Place, type Result, TYPETUN, until, whyNot } from './daemons.js';
+import { descriptorTarget, Place, type Result, type Running, TYPETUN, until, whyNot } from './daemons.js';
 
 const reason = whyNot();
 const options: TestOptions = { timeout: 60_000, ...(reason !== undefined && { skip: reason }) };
@@ -310,6 +310,39 @@ test('typetun makes nothing with a cipher back end that does not exist', options
   assert.ok(!(await place.hasDevice()) && !existsSync(place.socket));
 });
 
+/** Another program on a UDP port, of IPv4 and of IPv6. */
+async function holdPort(place: Place, port: number): Promise<Running> {
+  const holder = place.start('ncat', ['-u', '-l', `${port}`]);
+  await until(async () => (await place.start('ss', ['-Hlun']).result).stdout.includes(`:${port}`));
+  return holder;
+}
+
+test('typetun whose port is taken says so once, and comes up with another one', options, async (t) => {
+  const place = await Place.make(t);
+  const running = await place.foreground({ LOG_LEVEL: 'verbose' });
+  assert.equal(await ask(place.socket, 'set=1\nlisten_port=12346\n\n'), 'errno=0\n');
+  const holder = await holdPort(place, 12346);
+  await place.ip('link', 'set', place.name, 'up');
+  const text = /ERROR: .* UDP port 12346 is in use: set another listen port, or free this one .*\n/g;
+  await until(() => text.test(running.stdout));
+  // A port that is taken as well changes nothing.
+  assert.equal(await ask(place.socket, 'set=1\nlisten_port=12346\n\n'), 'errno=-98\n');
+  assert.match((await ask(place.socket, 'get=1\n\n'))!, /^listen_port=12346$/m);
+  // As any other event: it looks again, and has nothing new to say.
+  await place.ip('link', 'set', place.name, 'mtu', '1300');
+  await until(() => running.stdout.includes('MTU updated: 1300'));
+  assert.equal(running.stdout.match(text)?.length, 1, running.stdout);
+  assert.equal(await ask(place.socket, 'set=1\nlisten_port=12347\n\n'), 'errno=0\n');
+  await until(() => running.stdout.includes('listening on port 12347'));
+  // Or this one is free, and the interface set down and up.
+  await place.ip('link', 'set', place.name, 'down');
+  assert.equal(await ask(place.socket, 'set=1\nlisten_port=12346\n\n'), 'errno=0\n');
+  holder.child.kill();
+  await holder.result;
+  await place.ip('link', 'set', place.name, 'up');
+  await until(() => running.stdout.includes('listening on port 12346'));
+});
+
 test('typetun serves UAPI clients from its real device', options, async (t) => {
   const place = await Place.make(t);
   await place.foreground();
@@ -325,8 +358,7 @@ test('typetun serves UAPI clients from its real device', options, async (t) => {
   }
   assert.equal(await ask(place.socket, 'get=1\n\n'), before);
   await place.ip('link', 'set', place.name, 'up');
-  const holder = place.start('ncat', ['-u', '-l', '12346']);
-  await until(async () => (await place.start('ss', ['-Hlun']).result).stdout.includes(':12346'));
+  const holder = await holdPort(place, 12346);
   assert.equal(await ask(place.socket, 'set=1\nlisten_port=12346\n\n'), 'errno=-98\n');
   assert.equal(await ask(place.socket, 'get=1\n\n'), before);
   holder.child.kill();

@@ -3,7 +3,13 @@ import { test } from 'node:test';
 import { Log, logLevel, timestamp } from '../../src/cli/log.js';
 import { USAGE } from '../../src/cli/messages.js';
 import { EngineError } from '../../src/engine/index.js';
-import { isInterfaceName, type SystemProbe, startFailure, unsupported } from '../../src/engine/messages.js';
+import {
+  bindFailure,
+  isInterfaceName,
+  type SystemProbe,
+  startFailure,
+  unsupported,
+} from '../../src/engine/messages.js';
 import { UapiError } from '../../src/uapi/server.js';
 
 const PROBE: SystemProbe = { nameExists: false, tunFdGiven: false };
@@ -53,6 +59,14 @@ test('startFailure says what is missing and how to get it, in one line', () => {
     assert.equal(text, expected);
     assert.doesNotMatch(text, /\n/);
   }
+});
+
+test('bindFailure says which port it is, and what can be done', () => {
+  assert.equal(
+    bindFailure(51820, 98),
+    'UDP port 51820 is in use: set another listen port, or free this one and set the interface down and up',
+  );
+  assert.equal(bindFailure(80, 13), 'UDP port 80 cannot be bound (EACCES): the interface stays without a socket');
 });
 
 test('unsupported refuses other systems, processors and musl, in one line each', () => {
