@@ -39,13 +39,14 @@ export class ConfigError extends Error {
 
 /** Thrown by the readers of single values, which do not know their line: {@link ConfigError} with the text cut out. */
 export function refuse(code: ConfigErrorCode, problem: string, text: Uint8Array): never {
-  throw new ConfigError(code, problem, text.slice());
+  // Not slice(): a Buffer's is a view, and what it shows is zeroed soon.
+  throw new ConfigError(code, problem, new Uint8Array(text));
 }
 
 export const HIDDEN: Uint8Array = new TextEncoder().encode('(hidden)');
 
-/** A word this long out of base64's digits may be most of a key. */
-const KEY_LIKE = 40;
+/** A word of this many of base64's digits may be a key, or most of one, with something before it. */
+const KEY_LIKE = { least: 40, most: 64 } as const;
 const SECRET_NAMES: readonly string[] = ['privatekey', 'presharedkey'];
 
 /**
@@ -56,13 +57,13 @@ const SECRET_NAMES: readonly string[] = ['privatekey', 'presharedkey'];
 export function withoutKeys(line: Uint8Array): Uint8Array {
   const name = SECRET_NAMES.find((it) => startsWith(line, it));
   if (name !== undefined) return join(line.subarray(0, name.length), Uint8Array.of(0x3d), HIDDEN);
-  if (startsWith(line, 'publickey=')) return line.slice();
+  if (startsWith(line, 'publickey=')) return new Uint8Array(line);
   const parts: Uint8Array[] = [];
   let shown = 0;
   for (let start = 0; start < line.length; start++) {
     let end = start;
     while (end < line.length && isDigit(line[end]!)) end++;
-    if (end - start < KEY_LIKE) {
+    if (end - start < KEY_LIKE.least || end - start > KEY_LIKE.most) {
       start = Math.max(start, end);
       continue;
     }

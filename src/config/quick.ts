@@ -90,7 +90,7 @@ export function readQuickLine(reader: LineReader, key: string, quick: QuickConfi
   const equals = raw.indexOf(EQUALS);
   const hash = raw.indexOf(HASH);
   if (equals < 0 || (hash >= 0 && hash < equals)) {
-    throw new ConfigError('ERR_CONFIG_LINE', 'Line unrecognized', reader.compact().slice(), line);
+    throw new ConfigError('ERR_CONFIG_LINE', 'Line unrecognized', new Uint8Array(reader.compact()), line);
   }
   if (Object.hasOwn(HOOKS, key)) {
     quick[HOOKS[key as keyof typeof HOOKS]].push({ text: decode(raw.subarray(equals + 1)).trim(), line });

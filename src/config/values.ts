@@ -163,7 +163,7 @@ export function readAllowedIps(
     const sign = start < end ? text[start] : 0;
     const signed = sign === PLUS || sign === MINUS;
     notes.incremental ||= signed;
-    const ip = readAllowedIp(text, signed ? start + 1 : start, end, slab, warn);
+    const ip = readAllowedIp(text, start, signed, end, slab, warn);
     ips.push(sign === MINUS ? { ...ip, remove: true } : ip);
     start = end + 1;
   }
@@ -175,13 +175,14 @@ const scratch = new Uint8Array(16);
 function readAllowedIp(
   text: Uint8Array,
   from: number,
+  signed: boolean,
   to: number,
   slab: ByteSlab,
   warn: (problem: string, entry: Uint8Array) => void,
 ): AllowedIpChange {
   let slash = from;
   while (slash < to && text[slash] !== SLASH) slash++;
-  const length = parseAddress(text, from, slash, scratch);
+  const length = parseAddress(text, signed ? from + 1 : from, slash, scratch);
   if (length === 0) refuse('ERR_CONFIG_ALLOWED_IP', 'Unable to parse IP address', text.subarray(from, slash));
   const bits = length * 8;
   const cidr = slash === to ? bits : parseDecimal(text, slash + 1, to, bits);

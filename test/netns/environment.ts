@@ -12,7 +12,7 @@ import { fileURLToPath } from 'node:url';
 
 export type Implementation = 'typetun' | 'wireguard-go' | 'wireguard-go-newest';
 
-/** Set in the environment of a test file that was started again inside a user namespace. */
+/** Set in the environment of a test file that was started again inside namespaces of its own. */
 const INSIDE = 'TYPETUN_TEST_IN_USER_NAMESPACE';
 const TYPETUN = fileURLToPath(new URL('../../../bin/typetun', import.meta.url));
 const RERUN_TIMEOUT_MS = 20 * 60_000;
@@ -104,7 +104,22 @@ export function withNamespaces(file: string, register: () => void): void {
   it('in a user namespace, as this is not root', { skip: reason, timeout: RERUN_TIMEOUT_MS }, () => rerun(file));
 }
 
-const UNSHARE: readonly string[] = ['--user', '--map-root-user', '--net', '--mount'];
+/**
+ * Runs `register` in a network and a mount namespace of the file's own, where `/run` is empty: for tests that want
+ * `/var/run/wireguard` for themselves. Always in the file started again.
+ */
+export function withPrivateRun(file: string, register: () => void): void {
+  if (process.env[INSIDE] !== undefined) {
+    register();
+    return;
+  }
+  const reason = process.getuid?.() === 0 ? false : noUserNamespaces();
+  if (reason !== false && CI) throw new Error(`in CI, and ${reason}`);
+  it('in namespaces of its own', { skip: reason, timeout: RERUN_TIMEOUT_MS }, () => rerun(file));
+}
+
+const OWN: readonly string[] = ['--net', '--mount'];
+const UNSHARE: readonly string[] = process.getuid?.() === 0 ? OWN : ['--user', '--map-root-user', ...OWN];
 // The names of namespaces and the UAPI sockets live under /run, which is not this user's: a private one covers it.
 const PREPARE = 'mount -t tmpfs tmpfs /run && mkdir -p /run/netns /run/wireguard && ip link set lo up';
 
@@ -124,7 +139,7 @@ async function rerun(file: string): Promise<void> {
   const { NODE_TEST_CONTEXT: _, ...env } = process.env;
   const child = spawn('unshare', words, { env: { ...env, [INSIDE]: '1' }, stdio: ['ignore', 'inherit', 'inherit'] });
   const [code, signal] = (await once(child, 'exit')) as [number | null, NodeJS.Signals | null];
-  if (code !== 0) throw new Error(`inside a user namespace ${file} ended with ${code ?? signal}: see its output`);
+  if (code !== 0) throw new Error(`inside namespaces of its own ${file} ended with ${code ?? signal}: see its output`);
 }
 
 function quietly(command: string, words: readonly string[]): void {

@@ -65,12 +65,12 @@ function writeAll(fd: number, text: string | Uint8Array): void {
  * @throws as fs.readSync
  */
 function readAll(fd: number, max: number): Uint8Array {
-  let bytes = Buffer.alloc(Math.min(max, 65536));
+  let bytes = new Uint8Array(Math.min(max, 65536));
   let length = 0;
   while (length < max) {
     if (length === bytes.length) {
-      const larger = Buffer.alloc(Math.min(max, length * 2));
-      bytes.copy(larger);
+      const larger = new Uint8Array(Math.min(max, length * 2));
+      larger.set(bytes);
       bytes.fill(0);
       bytes = larger;
     }

@@ -75,11 +75,11 @@ function trailing(text: Uint8Array): number {
  * @throws ConfigError, or what fs throws when it cannot be opened
  */
 export function readKeyFile(path: string, out: Uint8Array): void {
-  const text = readFile(path, MAX_KEY_FILE_BYTES);
+  const text = readKeyText(path);
   try {
     out.fill(0);
     if (text.length === 0) return;
-    if (text.length < KEY_TEXT_BYTES) throw new ConfigError('ERR_CONFIG_KEY', 'Invalid length key in key file');
+    if (text.length < KEY_TEXT_BYTES) throw invalidLength();
     const at = trailing(text);
     if (at >= 0) {
       throw new ConfigError('ERR_CONFIG_KEY', 'Found trailing character in key file', text.slice(at, at + 1));
@@ -89,5 +89,17 @@ export function readKeyFile(path: string, out: Uint8Array): void {
     }
   } finally {
     text.fill(0);
+  }
+}
+
+const invalidLength = (): ConfigError => new ConfigError('ERR_CONFIG_KEY', 'Invalid length key in key file');
+
+/** @throws as fs.openSync; what can be opened but not read, a directory, is a file with too little in it */
+function readKeyText(path: string): Uint8Array {
+  try {
+    return readFile(path, MAX_KEY_FILE_BYTES);
+  } catch (error) {
+    if ((error as NodeJS.ErrnoException).syscall === 'read') throw invalidLength();
+    throw error;
   }
 }

@@ -57,7 +57,7 @@ async function showOne(io: Io, name: string, field: string | undefined, json: bo
 async function showAll(io: Io, names: readonly string[], field: string | undefined, json: boolean): Promise<number> {
   const kept: [string, UapiDevice][] = [];
   let read = 0;
-  for (const name of names) {
+  for (const [i, name] of names.entries()) {
     let device: UapiDevice;
     try {
       device = await getDevice(name);
@@ -65,10 +65,11 @@ async function showAll(io: Io, names: readonly string[], field: string | undefin
       await deviceFailure(io, `Unable to access interface ${name}`, name, error);
       continue;
     }
-    const gap = field === undefined && read > 0 ? '\n' : '';
+    // Behind each but the last, as the stock tool does it: also where that one cannot be read.
+    const gap = field === undefined && i + 1 < names.length ? '\n' : '';
     read++;
     if (json) kept.push([name, device]);
-    else if (!print(io, device, (text) => writeDevice(text.add(gap), io, name, device, field, `${name}\t`))) {
+    else if (!print(io, device, (text) => writeDevice(text, io, name, device, field, `${name}\t`), gap)) {
       return unknownField(io, field!);
     }
   }
@@ -81,12 +82,12 @@ function unknownField(io: Io, field: string): number {
   return 1;
 }
 
-/** Prints what `write` writes, and zeroes it and the device. */
-function print(io: Io, device: UapiDevice, write: (text: ByteText) => boolean): boolean {
+/** Prints what `write` writes, and `gap`, and zeroes the text and the device. */
+function print(io: Io, device: UapiDevice, write: (text: ByteText) => boolean, gap = ''): boolean {
   const text = new ByteText();
   try {
     const done = write(text);
-    if (done) io.out(text.bytes());
+    if (done) io.out(text.add(gap).bytes());
     return done;
   } finally {
     text.wipe();
