@@ -5,13 +5,12 @@
  * Both devices stay down, so that they have no sockets and a port that is chosen is no difference.
  */
 import assert from 'node:assert/strict';
-import { type ChildProcess, spawn } from 'node:child_process';
-import { existsSync, mkdirSync, mkdtempSync, rmSync, writeFileSync } from 'node:fs';
+import { mkdirSync, mkdtempSync, rmSync, writeFileSync } from 'node:fs';
 import { tmpdir } from 'node:os';
 import { join } from 'node:path';
 import { after, before, describe, it } from 'node:test';
-import { socketPath } from '../../src/uapi/paths.js';
-import { commandOf, FULL, missing, withPrivateRun } from '../netns/environment.js';
+import { FULL, missing, withPrivateRun } from '../netns/environment.js';
+import { startDevice } from './device.js';
 import { type Exemption, Generator, KEYS, type KeyFiles, PRIVATE } from './generate.js';
 import { type Call, ours, oursSpawned, reset, type Said, stateOf, stock } from './tools.js';
 
@@ -49,14 +48,14 @@ const FIELDS = [
 withPrivateRun(import.meta.filename, () => {
   describe('wg and typetun wg', { skip: missing(['wg']) }, () => {
     const directory = mkdtempSync(join(tmpdir(), 'typetun-differential-'));
-    const daemons: ChildProcess[] = [];
+    const daemons: (() => Promise<void>)[] = [];
     const files = keyFiles(directory);
 
     before(async () => {
       for (const name of [STOCK, OURS]) daemons.push(await startDevice(name));
     });
-    after(() => {
-      for (const daemon of daemons) daemon.kill();
+    after(async () => {
+      for (const end of daemons) await end();
       rmSync(directory, { recursive: true });
     });
 
@@ -171,11 +170,4 @@ function keyFiles(directory: string): KeyFiles {
       write('early', ` ${PRIVATE}`),
     ],
   };
-}
-
-async function startDevice(name: string): Promise<ChildProcess> {
-  const [command, ...words] = commandOf('typetun')!;
-  const daemon = spawn(command!, [...words, '-f', name], { stdio: ['ignore', 'inherit', 'inherit'] });
-  for (let i = 0; i < 200 && !existsSync(socketPath(name)); i++) await new Promise((done) => setTimeout(done, 50));
-  return daemon;
 }

@@ -36,11 +36,10 @@ export function pubkey(args: readonly string[], io: Io): number {
   const input = io.readInput(MAX_KEY_FILE_BYTES);
   const key = new Uint8Array(KEY_BYTES);
   try {
+    if (trailing(input) >= 0) return fail(io, 'wg: Trailing characters found after key\n');
     if (!decodeKey(input, 0, Math.min(input.length, KEY_TEXT_BYTES), key)) {
-      // A whole key's length that is none, and more behind it, is first of all too much.
       return fail(io, 'wg: Key is not the correct length or format\n');
     }
-    if (trailing(input) >= 0) return fail(io, 'wg: Trailing characters found after key\n');
     printKey(io, publicKeyOf(key));
     return 0;
   } finally {
