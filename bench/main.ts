@@ -12,9 +12,10 @@ import { describeMachine, describeVersion } from './machine.js';
 import { baselineOf, groupTable, markdownTable } from './markdown.js';
 import { measureNetwork, NETWORK_SUBJECTS } from './network.js';
 import { measureOffload } from './offload.js';
-import { type MicroSubject, type Options, parseOptions, USAGE } from './options.js';
+import { DAEMON_SUBJECTS, type MicroSubject, type Options, parseOptions, USAGE } from './options.js';
 import { measureReplay } from './replay.js';
 import type { Effort, Group, Results } from './results.js';
+import { measureScale } from './scale.js';
 import { measureSoak } from './soak.js';
 import { measureTables } from './tables.js';
 import { judge, TARGET_HEADER } from './targets.js';
@@ -38,10 +39,16 @@ async function measure(options: Options, args: readonly string[]): Promise<Resul
   };
   const { subjects, rounds, seconds, quick, soak } = options;
   const groups: Group[] = [];
-  if (soak > 0 || NETWORK_SUBJECTS.some((subject) => subjects.has(subject))) {
+  if (soak > 0 || [...NETWORK_SUBJECTS, ...DAEMON_SUBJECTS].some((subject) => subjects.has(subject))) {
     const contestants = field(options, version, say, fail);
+    const whole = contestants.filter((one) => one.whole);
     if (soak > 0) groups.push(...(await measureSoak(contestants, soak, say)));
-    else groups.push(...(await measureNetwork({ contestants, subjects, rounds, seconds, say, fail })));
+    else {
+      groups.push(...(await measureNetwork({ contestants, subjects, rounds, seconds, say, fail })));
+      if (subjects.has('scale')) {
+        groups.push(...(await measureScale({ contestants: whole, rounds, quick, say, fail })));
+      }
+    }
   }
   for (const [subject, run] of Object.entries(MICRO)) {
     if (soak > 0 || !subjects.has(subject)) continue;

@@ -166,6 +166,7 @@ export async function measureNetwork(options: NetworkOptions): Promise<Group[]> 
   for (const step of steps) step.announce(table);
   if (subjects.has('idle'))
     table.figure('idle', 'rss-load', 'resident memory of a daemon, after the load above', 'MiB', 'less');
+  if (!NETWORK_SUBJECTS.some((subject) => subjects.has(subject))) return [];
   for (let round = 0; round < rounds; round++) {
     // There and back again: nobody is always the first.
     const order = round % 2 === 0 ? contestants : [...contestants].reverse();

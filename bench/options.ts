@@ -6,7 +6,10 @@ import { NETWORK_SUBJECTS } from './network.js';
 const MICRO_SUBJECTS = ['aead', 'offload', 'replay', 'tables'] as const;
 export type MicroSubject = (typeof MICRO_SUBJECTS)[number];
 
-const SUBJECTS: readonly string[] = [...NETWORK_SUBJECTS, ...MICRO_SUBJECTS];
+/** Of daemons without a tunnel. */
+export const DAEMON_SUBJECTS = ['scale'] as const;
+
+const SUBJECTS: readonly string[] = [...NETWORK_SUBJECTS, ...DAEMON_SUBJECTS, ...MICRO_SUBJECTS];
 
 const CONTESTANTS: readonly ContestantId[] = [
   'typetun',
@@ -25,7 +28,7 @@ export const USAGE: string = `usage: npm run bench -- [options]
   --only A,B           of: ${SUBJECTS.join(' ')}
   --with A,B           of: ${CONTESTANTS.join(' ')}
   --rounds N           rounds of each figure (3)
-  --seconds N          of each throughput figure (3; quick: 1)
+  --seconds N          of each throughput figure (2; quick: 1)
   --soak MINUTES       memory under changing load for so long, and nothing else
   --no-build           leave out who is not installed, instead of building it
   --json FILE          where the results go (bench/results/latest.json)
@@ -95,7 +98,7 @@ export function parseOptions(args: readonly string[]): Options | undefined {
       among('with', values.with, CONTESTANTS) ??
       (soak > 0 ? ['typetun'] : values.quick ? QUICK_CONTESTANTS : CONTESTANTS),
     rounds: count('rounds', values.rounds, 3),
-    seconds: count('seconds', values.seconds, values.quick ? 1 : 3),
+    seconds: count('seconds', values.seconds, values.quick ? 1 : 2),
     soak,
     build: !values['no-build'],
     json: values.json,

@@ -86,6 +86,14 @@ const TARGETS: readonly Target[] = [
     return { title, more: false, demanded: 3, measured };
   }),
   {
+    ...{ title: 'set of 100,000 peers', more: false, demanded: 1500, unit: 'ms' },
+    measured: (results) => middle(results, 'load100000', 'typetun'),
+  },
+  {
+    ...{ title: 'memory of each of 100,000 peers without a session', more: false, demanded: 1024, unit: 'B' },
+    measured: (results) => middle(results, 'memory100000', 'typetun'),
+  },
+  {
     ...{ title: 'resident memory of a daemon after load', more: false, demanded: 70, unit: 'MiB' },
     measured: (results) => middle(results, 'rss-load', 'typetun'),
   },
