@@ -1,12 +1,12 @@
 /** `npm run demo` in each of its three surroundings; whatever it is, nothing is left behind. */
 import assert from 'node:assert/strict';
-import { readdirSync, readFileSync, rmSync } from 'node:fs';
+import { readdirSync, readFileSync } from 'node:fs';
 import { join, resolve } from 'node:path';
-import { after, describe, it } from 'node:test';
+import { describe, it } from 'node:test';
 import { fileURLToPath } from 'node:url';
 import { missing } from '../netns/environment.js';
 import { type Exit, Job } from '../netns/job.js';
-import { asOrdinaryUser, noOrdinaryUser, publicCopy } from '../netns/ordinary-user.js';
+import { asUser, INSIDE, noUser } from '../rootless/user.js';
 
 const ROOT = resolve(fileURLToPath(new URL('../../..', import.meta.url)));
 const DEMO = 'dist/src/cli/demo/main.js';
@@ -80,10 +80,6 @@ function assertRows(out: string, steps: readonly string[]): void {
 describe('demo', { timeout: 4 * TIMEOUT_MS }, () => {
   const isRoot = process.getuid?.() === 0;
   const needsRoot = isRoot ? missing([]) : 'not root';
-  const copies: string[] = [];
-  after(() => {
-    for (const directory of copies) rmSync(directory, { recursive: true });
-  });
 
   it('shows every step as root, in namespaces of its own', { skip: needsRoot }, async () => {
     const { code, out } = await demo([process.execPath, join(ROOT, DEMO), '--mode=root']);
@@ -103,10 +99,8 @@ describe('demo', { timeout: 4 * TIMEOUT_MS }, () => {
     assert.match(out, /^ {2}left behind +nothing$/m);
   });
 
-  it('shows every step as an ordinary user', { skip: needsRoot || noOrdinaryUser() }, async () => {
-    const directory = publicCopy();
-    copies.push(directory);
-    const { code, out } = await demo(asOrdinaryUser([process.execPath, join(directory, DEMO)]));
+  it('shows every step as an ordinary user', { skip: needsRoot || noUser() }, async () => {
+    const { code, out } = await demo([...asUser(), INSIDE.node, join(INSIDE.typetun, '../..', DEMO)]);
     assert.equal(code, 0, out);
     assert.match(out, /inside a user namespace/);
     assertRows(out, IN_NAMESPACES);

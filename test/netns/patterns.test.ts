@@ -6,10 +6,10 @@ import assert from 'node:assert/strict';
 import { existsSync, mkdtempSync, rmSync, writeFileSync } from 'node:fs';
 import { tmpdir } from 'node:os';
 import { join } from 'node:path';
-import { after, before, describe, it } from 'node:test';
+import { describe, it } from 'node:test';
 import { fileURLToPath } from 'node:url';
+import { asUser, INSIDE, noUser } from '../rootless/user.js';
 import { commandOf, type Implementation, Job, type Lab, missing, withLab, withNamespaces } from './harness.js';
-import { asOrdinaryUser, noOrdinaryUser, publicCopy } from './ordinary-user.js';
 
 const EXAMPLES = fileURLToPath(new URL('../../../examples', import.meta.url));
 const TIMEOUT_MS = 90_000;
@@ -84,19 +84,17 @@ withNamespaces(import.meta.filename, () => {
     assertGone(job);
   });
 
-  describe('patterns by an ordinary user, in a user namespace', { skip: noOrdinaryUser() }, () => {
-    let copy: string;
-    before(() => {
-      copy = publicCopy('examples');
-    });
-    after(() => rmSync(copy, { recursive: true }));
+  describe('patterns by an ordinary user, in a user namespace', { skip: noUser() }, () => {
     for (const { script } of PATTERNS) {
       it(`examples/${script}`, { timeout: TIMEOUT_MS }, async () => {
         // As examples/README.md says. What is in these namespaces ends with them.
-        const inside = `mount -t tmpfs tmpfs /run && mkdir -p /run/netns /run/wireguard && exec bash ${copy}/examples/${script}`;
+        const path = join(INSIDE.typetun, '../../examples', script);
+        const inside = `mount -t tmpfs tmpfs /run && mkdir -p /run/netns /run/wireguard && exec bash ${path}`;
         const unshare = ['unshare', '--user', '--map-root-user', '--net', '--mount', '--pid', '--fork', '--kill-child'];
-        const words = asOrdinaryUser([...unshare, 'sh', '-ec', inside]);
-        await showsItsPoint(new Job(words, { TYPETUN: `${process.execPath} ${copy}/bin/typetun` }));
+        const job = new Job([...asUser(), ...unshare, 'sh', '-ec', inside], {
+          TYPETUN: `${INSIDE.node} ${INSIDE.typetun}`,
+        });
+        await showsItsPoint(job);
       });
     }
   });
