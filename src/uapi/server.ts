@@ -5,8 +5,7 @@
  * that fails when the name is taken. So nobody meets a socket that does not listen yet, two daemons
  * cannot both win, and closing never removes a socket that has become somebody else's.
  */
-import { randomUUID } from 'node:crypto';
-import { type FSWatcher, linkSync, lstatSync, mkdirSync, rmSync, unlinkSync, watch } from 'node:fs';
+import { type FSWatcher, linkSync, lstatSync, mkdirSync, mkdtempSync, rmSync, unlinkSync, watch } from 'node:fs';
 import { connect, createServer, type Server, type Socket } from 'node:net';
 import { join } from 'node:path';
 import {
@@ -146,23 +145,25 @@ class UapiListener implements UapiServer {
 
   async #listenAtPath(): Promise<void> {
     mkdirSync(this.#directory, { recursive: true, mode: 0o755 });
-    const ownPath = join(this.#directory, `.${this.#options.name}.${randomUUID().slice(0, 8)}`);
-    await started(this.#server, () => {
-      // Binding happens within the call, so nothing else of this process sees the mask.
-      const mask = process.umask(0o077);
-      try {
-        this.#server.listen({ path: ownPath, backlog: 128 });
-      } finally {
-        process.umask(mask);
-      }
-    });
+    // In a folder of its own: clients that try every socket of the directory, as wgctrl does, shall not meet it.
+    const ownFolder = mkdtempSync(join(this.#directory, `.${this.#options.name}.`));
+    const ownPath = join(ownFolder, 'sock');
     try {
+      await started(this.#server, () => {
+        // Binding happens within the call, so nothing else of this process sees the mask.
+        const mask = process.umask(0o077);
+        try {
+          this.#server.listen({ path: ownPath, backlog: 128 });
+        } finally {
+          process.umask(mask);
+        }
+      });
       await this.#takeName(ownPath);
     } catch (error) {
       this.#server.close();
       throw error;
     } finally {
-      rmSync(ownPath, { force: true });
+      rmSync(ownFolder, { recursive: true, force: true });
     }
   }
 
