@@ -21,11 +21,11 @@ export interface Case {
 
 const ENDPOINT = '192.0.2.1:51820';
 
-function iface(...lines: readonly string[]): string {
+export function iface(...lines: readonly string[]): string {
   return ['[Interface]', `PrivateKey = ${PRIVATE_KEY}`, ...lines].join('\n');
 }
 
-function peer(allowedIps: string, endpoint = ENDPOINT, key = PEER): string {
+export function peer(allowedIps: string, endpoint: string = ENDPOINT, key: string = PEER): string {
   return [
     '[Peer]',
     `PublicKey = ${key}`,
@@ -34,7 +34,7 @@ function peer(allowedIps: string, endpoint = ENDPOINT, key = PEER): string {
   ].join('\n');
 }
 
-function conf(name: string, ...parts: readonly string[]): string {
+export function conf(name: string, ...parts: readonly string[]): string {
   return `conf '${name}' <<'END'\n${parts.join('\n')}\nEND\n`;
 }
 
@@ -59,7 +59,7 @@ const OWN_WORDS: Exemption = {
   sections: /: stderr/,
   why: 'a mistake is found before anything is made, and named with its line',
 };
-const BOTH = '0.0.0.0/0, ::/0';
+export const BOTH: string = '0.0.0.0/0, ::/0';
 
 export const CASES: readonly Case[] = [
   upDown('both families', [iface('Address = 10.77.0.2/24, fd77::2/64'), peer('10.77.0.0/24, fd77::/64')], {

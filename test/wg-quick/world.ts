@@ -14,7 +14,16 @@ import { missing } from '../netns/harness.js';
 
 export const TYPETUN: string = fileURLToPath(new URL('../../../bin/typetun', import.meta.url));
 /** What every world needs. */
-const TOOLS = ['wg-quick', 'unshare', 'nft', 'iptables-save', 'ip6tables-save', 'sysctl', 'sort', 'sed'] as const;
+export const TOOLS: readonly string[] = [
+  'wg-quick',
+  'unshare',
+  'nft',
+  'iptables-save',
+  'ip6tables-save',
+  'sysctl',
+  'sort',
+  'sed',
+];
 const TIMEOUT_MS = 60_000;
 
 export type Tool = 'stock' | 'typetun';
@@ -72,14 +81,15 @@ export PATH=/run/bin:$PATH LC_ALL=C
 
 conf() { (umask 077; cat > "/etc/wireguard/$1.conf"); }
 section() { printf '\\n=====%s\\n' "$1"; }
-step=0
+step=0; prefix=''
 # Runs the tool, and waits until the daemon of a deleted interface has gone.
 quick() {
-  section "$((++step)) $*: output"
+  section "$prefix$((++step)) $*: output"
   local code=0
   "\${QUICK[@]}" "$@" < /dev/null 2> /run/stderr || code=$?
-  section "$step $*: exit code"; echo "$code"
-  section "$step $*: stderr"; cat /run/stderr
+  last=$code
+  section "$prefix$step $*: exit code"; echo "$code"
+  section "$prefix$step $*: stderr"; cat /run/stderr
   local i
   for i in $(seq 200); do
     ip link show dev "$(basename "\${2:-x}" .conf)" > /dev/null 2>&1 && break
@@ -90,20 +100,20 @@ quick() {
 # Everything wg-quick may change, as it is now.
 snap() {
   local name
-  section "$step $1: rules"; ip rule; ip -6 rule
-  section "$step $1: routes"; ip route show table all | sort; ip -6 route show table all | grep -v ' dev up[01] ' | sort
-  section "$step $1: addresses"; ip -o address | sed 's/^[0-9]*: //'
-  section "$step $1: links"; ip link | sed -n 's/^[0-9]*: \\([^:@]*\\).*<\\(.*\\)> mtu \\([0-9]*\\) .*/\\1 \\2 \\3/p'
-  section "$step $1: nft"; nft list ruleset
-  section "$step $1: iptables"; { iptables-save; ip6tables-save; } 2>/dev/null | grep '^-' || true
-  section "$step $1: sysctl"; sysctl -n net.ipv4.conf.all.src_valid_mark
-  section "$step $1: devices"
+  section "$prefix$step $1: rules"; ip rule; ip -6 rule
+  section "$prefix$step $1: routes"; ip route show table all | sort; ip -6 route show table all | grep -v ' dev up[01] ' | sort
+  section "$prefix$step $1: addresses"; ip -o address | sed 's/^[0-9]*: //'
+  section "$prefix$step $1: links"; ip link | sed -n 's/^[0-9]*: \\([^:@]*\\).*<\\(.*\\)> mtu \\([0-9]*\\) .*/\\1 \\2 \\3/p'
+  section "$prefix$step $1: nft"; nft list ruleset
+  section "$prefix$step $1: iptables"; { iptables-save; ip6tables-save; } 2>/dev/null | grep '^-' || true
+  section "$prefix$step $1: sysctl"; sysctl -n net.ipv4.conf.all.src_valid_mark
+  section "$prefix$step $1: devices"
   for name in $(wg show interfaces | tr ' ' '\\n' | sort); do
     echo "$name"; wg showconf "$name"
   done
-  section "$step $1: resolvconf"; cat /run/resolvconf.log 2>/dev/null; ls /run/records
-  section "$step $1: hooks"; cat /run/hooks 2>/dev/null
-  section "$step $1: files"; ls -l --time-style=+ | sed 's/^total.*//'
+  section "$prefix$step $1: resolvconf"; cat /run/resolvconf.log 2>/dev/null; ls /run/records
+  section "$prefix$step $1: hooks"; cat /run/hooks 2>/dev/null
+  section "$prefix$step $1: files"; ls -l --time-style=+ | sed 's/^total.*//'
   for name in *.conf; do [ -e "$name" ] && echo "$name" && cat "$name"; done
   return 0
 }
@@ -121,7 +131,7 @@ export interface Seen {
  * @param tool what `quick` runs in it
  * @throws Error when the script takes too long or fails
  */
-export async function inWorld(tool: Tool, script: string): Promise<Seen> {
+export async function inWorld(tool: Tool, script: string, timeoutMs: number = TIMEOUT_MS): Promise<Seen> {
   const quick =
     tool === 'stock'
       ? `export WG_QUICK_USERSPACE_IMPLEMENTATION=/run/bin/typetun; QUICK=(wg-quick)
@@ -141,7 +151,7 @@ export async function inWorld(tool: Tool, script: string): Promise<Seen> {
   child.stderr.setEncoding('utf8').on('data', (text: string) => {
     stderr += text;
   });
-  const timer = setTimeout(() => child.kill('SIGKILL'), TIMEOUT_MS);
+  const timer = setTimeout(() => child.kill('SIGKILL'), timeoutMs);
   await new Promise((resolve, reject) => child.on('close', resolve).on('error', reject));
   clearTimeout(timer);
   const sections = new Map<string, string>();

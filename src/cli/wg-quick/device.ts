@@ -52,7 +52,9 @@ export async function findDevice(name: string): Promise<UapiDevice | undefined> 
   try {
     return await getDevice(name);
   } catch (error) {
-    if (error instanceof UapiClientError && error.code === 'ERR_UAPI_NO_DEVICE') return undefined;
+    if (!(error instanceof UapiClientError)) throw error;
+    // A daemon whose interface was just deleted is still there for a moment, and answers as it may.
+    if (error.code === 'ERR_UAPI_NO_DEVICE' || (await link(name)) === undefined) return undefined;
     throw error;
   }
 }
