@@ -8,6 +8,7 @@ import { missing } from '../test/netns/environment.js';
 import { measureAead } from './aead.js';
 import { type Contestant, findContestants } from './contestants.js';
 import { publish } from './document.js';
+import { measureHandshakes } from './handshakes.js';
 import { describeMachine, describeVersion } from './machine.js';
 import { baselineOf, groupTable, markdownTable } from './markdown.js';
 import { measureNetwork, NETWORK_SUBJECTS } from './network.js';
@@ -45,9 +46,9 @@ async function measure(options: Options, args: readonly string[]): Promise<Resul
     if (soak > 0) groups.push(...(await measureSoak(contestants, soak, say)));
     else {
       groups.push(...(await measureNetwork({ contestants, subjects, rounds, seconds, say, fail })));
-      if (subjects.has('scale')) {
-        groups.push(...(await measureScale({ contestants: whole, rounds, quick, say, fail })));
-      }
+      const run = { contestants: whole, rounds, quick, say, fail };
+      if (subjects.has('handshakes')) groups.push(...(await measureHandshakes(run)));
+      if (subjects.has('scale')) groups.push(...(await measureScale(run)));
     }
   }
   for (const [subject, run] of Object.entries(MICRO)) {

@@ -7,7 +7,7 @@ const MICRO_SUBJECTS = ['aead', 'offload', 'replay', 'tables'] as const;
 export type MicroSubject = (typeof MICRO_SUBJECTS)[number];
 
 /** Of daemons without a tunnel. */
-export const DAEMON_SUBJECTS = ['scale'] as const;
+export const DAEMON_SUBJECTS = ['handshakes', 'scale'] as const;
 
 const SUBJECTS: readonly string[] = [...NETWORK_SUBJECTS, ...DAEMON_SUBJECTS, ...MICRO_SUBJECTS];
 

@@ -18,7 +18,8 @@ const ANSWER_LIMIT_MS = 60_000;
 /** Memory is looked at until it falls no further: a collector may take its time. */
 const SETTLE_MS = 1_500;
 
-export interface ScaleOptions {
+/** What a measurement of daemons without a tunnel is made with. */
+export interface DaemonRun {
   readonly contestants: readonly Contestant[];
   readonly rounds: number;
   readonly quick: boolean;
@@ -44,7 +45,7 @@ interface Answer {
   readonly errno: string;
 }
 
-/** One exchange, of which only the end is kept. @throws Error when the daemon does not answer in time, or hangs up */
+/** One exchange, of which only the end is kept. */
 function exchange(name: string, request: Buffer | string): Promise<Answer> {
   return new Promise((resolve, reject) => {
     const start = performance.now();
@@ -63,7 +64,8 @@ function exchange(name: string, request: Buffer | string): Promise<Answer> {
   });
 }
 
-async function ask(name: string, request: Buffer | string): Promise<Answer> {
+/** @throws Error when the daemon refuses, does not answer in time, or hangs up */
+export async function ask(name: string, request: Buffer | string): Promise<Answer> {
   const answer = await exchange(name, request);
   if (answer.errno !== '0') throw new Error(`refused with errno ${answer.errno}`);
   return answer;
@@ -104,7 +106,7 @@ async function measurePeers(contestant: Contestant, count: number): Promise<Scal
 }
 
 /** @returns milliseconds of `set` and of `get`, bytes a peer */
-export async function measureScale({ contestants, rounds, quick, say, fail }: ScaleOptions): Promise<Group[]> {
+export async function measureScale({ contestants, rounds, quick, say, fail }: DaemonRun): Promise<Group[]> {
   const table = new Table(rounds);
   const sizes = quick ? QUICK_SIZES : SIZES;
   for (const size of sizes) {

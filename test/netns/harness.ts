@@ -53,7 +53,8 @@ export interface DaemonOptions {
 
 export interface CommandOptions {
   readonly timeoutMs?: number;
-  readonly input?: string;
+  /** For its standard input; `null` leaves that open. */
+  readonly input?: string | null;
   readonly env?: NodeJS.ProcessEnv;
 }
 
