@@ -10,17 +10,17 @@
  */
 import assert from 'node:assert/strict';
 import { execFileSync } from 'node:child_process';
-import { mkdtempSync, rmSync } from 'node:fs';
-import { tmpdir } from 'node:os';
-import { dirname, join } from 'node:path';
+import { existsSync, mkdtempSync, rmSync } from 'node:fs';
+import { homedir, tmpdir } from 'node:os';
+import { join } from 'node:path';
 import { after, describe, it } from 'node:test';
 import { fileURLToPath } from 'node:url';
-import { CI, which } from '../netns/environment.js';
+import { FULL, which } from '../netns/environment.js';
 import { type Device, type Keys, type Lab, missing, withLab, withNamespaces } from '../netns/harness.js';
 import { Host, type Tools } from './host.js';
 
 const TIMEOUT_MS = 90_000;
-const SOURCES = fileURLToPath(new URL('../../../test/handoff/wgctrl', import.meta.url));
+const SOURCES = fileURLToPath(new URL('../../../test/handoff', import.meta.url));
 
 /** Stock wg-quick takes the userspace program only where the kernel has no WireGuard of its own. */
 function kernelType(): string | false {
@@ -225,15 +225,15 @@ ${keepalive === 0 ? '' : `PersistentKeepalive = ${keepalive}\n`}`;
     });
   }
 
-  const go = which('go') ?? (which('/usr/local/go/bin/go') && '/usr/local/go/bin/go');
-  describe('wgctrl for Go', { skip: skipWithoutGo(go) }, () => {
+  const go = toolchain('go', '/usr/local/go/bin/go');
+  describe('wgctrl for Go', { skip: missing([]) || (go === undefined && 'needs Go') }, () => {
     const folder = mkdtempSync(join(tmpdir(), 'typetun-wgctrl-'));
     after(() => rmSync(folder, { recursive: true }));
 
     it('configures a device with three peers, and reads everything back', { timeout: TIMEOUT_MS }, () =>
       withLab(async (lab) => {
         const program = join(folder, 'wgctrl');
-        await lab.sh(`cd ${SOURCES} && ${go} build -o ${program} .`);
+        await lab.sh(`cd ${join(SOURCES, 'wgctrl')} && ${go} build -o ${program} .`);
         await lab.namespace('d');
         const host = await Host.start(lab, 'd', 'typetun');
         await host.exec('$WG_QUICK_USERSPACE_IMPLEMENTATION wg0');
@@ -266,21 +266,29 @@ ${keepalive === 0 ? '' : `PersistentKeepalive = ${keepalive}\n`}`;
       }),
     );
   });
+
+  const cargo = toolchain('cargo', join(homedir(), '.cargo/bin/cargo'));
+  // A minute of compiling: part of test:full.
+  const noRust = !FULL ? 'in test:full' : cargo === undefined && 'needs Rust';
+  describe('innernet', { skip: missing([]) || noRust }, () => {
+    const folder = mkdtempSync(join(tmpdir(), 'typetun-innernet-'));
+    after(() => rmSync(folder, { recursive: true }));
+
+    it('starts typetun by its own library, configures it, and ends it', { timeout: 5 * TIMEOUT_MS }, () =>
+      withLab(async (lab) => {
+        const options = { env: { CARGO_TARGET_DIR: folder }, timeoutMs: 4 * TIMEOUT_MS };
+        await lab.sh(`cd ${join(SOURCES, 'innernet')} && ${cargo} build --quiet --locked`, options);
+        await lab.namespace('i');
+        const host = await Host.start(lab, 'i', 'stock');
+        assert.equal(await host.exec(`${folder}/debug/innernet-test wg0`), 'whole 2');
+        await host.assertNothingLeft();
+        host.remove();
+      }),
+    );
+  });
 });
 
-function skipWithoutGo(go: string | undefined): string | false {
-  const reason = missing([]);
-  if (reason !== false) return reason;
-  if (go === undefined) return 'needs Go';
-  try {
-    execFileSync(go, ['list', '-deps', '.'], {
-      cwd: SOURCES,
-      stdio: 'ignore',
-      env: { ...process.env, PATH: `${process.env['PATH']}:${dirname(go)}` },
-    });
-    return false;
-  } catch {
-    if (CI) throw new Error('in CI, and the modules of wgctrl cannot be had');
-    return 'the modules of wgctrl cannot be had';
-  }
+/** A compiler, in PATH or where it is installed usually. */
+function toolchain(name: string, place: string): string | undefined {
+  return which(name) ?? (existsSync(place) ? place : undefined);
 }
