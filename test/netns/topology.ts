@@ -94,9 +94,12 @@ async function shown(lab: Lab, self: Device, field: string): Promise<Map<string,
   return new Map(lines.map(([key = '', ...values]) => [key, values]));
 }
 
-/** Waits for two answers to pings, which must come within 10 s. */
+/**
+ * Waits for two answers to pings, which must come within 10 s, and for a last one, which comes behind all others: an
+ * answer still on its way would move an endpoint that is set next.
+ */
 export async function ping(lab: Lab, ns: number | string, host: string, options = ''): Promise<void> {
-  await lab.in(ns, `ping -n -q -c 2 -i 0.02 -w 10 ${options} ${host}`);
+  await lab.in(ns, `ping -n -q -c 2 -i 0.02 -w 10 ${options} ${host}; ping -n -q -c 1 -W 10 ${options} ${host}`);
 }
 
 /**
