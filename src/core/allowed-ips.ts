@@ -91,22 +91,24 @@ export class AllowedIps {
     return true;
   }
 
-  /** Takes all prefixes from a peer. */
-  removePeer(peer: number): void {
-    while (this.peerHas(peer)) this.#clear(this.#lists[2 * peer]! - 1);
+  /** Takes a peer's first prefix from it. @returns false when it had none */
+  removeFirst(peer: number): boolean {
+    if (!this.peerHas(peer)) return false;
+    this.#clear(this.#lists[2 * peer]! - 1);
+    return true;
   }
 
   peerHas(peer: number): boolean {
     return 2 * peer < this.#lists.length && this.#lists[2 * peer] !== 0;
   }
 
-  /** The peer's prefixes, in the order it got them. */
+  /** The peer's prefixes, in the order it got them. @param visit is given an address that is good for the time of the call */
   forEachOfPeer(peer: number, visit: (address: Uint8Array, cidr: number) => void): void {
     if (!this.peerHas(peer)) return;
+    const address = new Uint8Array(this.#bits / 8);
+    const view = new DataView(address.buffer);
     for (let row = this.#lists[2 * peer]! - 1; row !== NONE; row = this.#rows[row * this.#row + NEXT]!) {
       const key = row * this.#row + KEY;
-      const address = new Uint8Array(this.#bits / 8);
-      const view = new DataView(address.buffer);
       for (let i = 1; i < this.#words; i++) view.setInt32(4 * (i - 1), this.#rows[key + i]!);
       visit(address, this.#rows[key]!);
     }

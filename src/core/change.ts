@@ -40,6 +40,15 @@ export interface DeviceChange {
   readonly peers?: readonly PeerChange[];
 }
 
+/** A change whose parts are read one after the other, as from a message: each once. */
+export interface StreamedPeerChange extends Omit<PeerChange, 'allowedIps'> {
+  readonly allowedIps?: Iterable<AllowedIpChange>;
+}
+
+export interface StreamedChange extends Omit<DeviceChange, 'peers'> {
+  readonly peers?: Iterable<StreamedPeerChange>;
+}
+
 export interface PeerStatus {
   readonly publicKey: Uint8Array;
   /** 32 bytes, zeros when there is none. */
@@ -52,6 +61,9 @@ export interface PeerStatus {
   readonly txBytes: number;
   readonly allowedIps: readonly AllowedIp[];
 }
+
+/** A peer without its prefixes. */
+export type PeerHead = Omit<PeerStatus, 'allowedIps'>;
 
 export interface InterfaceStatus {
   /** 32 bytes, or absent when there is no key. */

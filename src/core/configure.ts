@@ -1,7 +1,7 @@
 /**
  * Carrying out a change (the UAPI's set), and telling the present state (its get).
  */
-import type { AllowedIp, AllowedIpChange, DeviceChange, PeerChange, PeerStatus } from './change.js';
+import type { AllowedIpChange, PeerHead, StreamedChange, StreamedPeerChange } from './change.js';
 import { isZero } from './messages.js';
 import { clamp } from './noise.js';
 import { type Peer, Pending } from './peer.js';
@@ -18,16 +18,20 @@ export class Configuration {
     this.#sessions = sessions;
   }
 
-  /** The caller has checked form and limits: nothing here fails. */
-  apply(change: DeviceChange, now: number): void {
-    if (change.privateKey) this.#setPrivateKey(change.privateKey);
+  /**
+   * The caller has checked form and limits: nothing here fails. Between two steps packets may be handled,
+   * and each step is short, however much there is to change.
+   */
+  *apply(change: StreamedChange, now: number): Generator<void, void> {
+    const { peers } = this.#state;
+    if (change.privateKey) yield* this.#setPrivateKey(change.privateKey);
     if (change.listenPort !== undefined) this.#state.listenPort = change.listenPort;
     if (change.fwmark !== undefined) this.#state.fwmark = change.fwmark;
-    if (change.replacePeers) while (this.#state.peers.first) this.#remove(this.#state.peers.first);
-    for (const peer of change.peers ?? []) this.#applyPeer(peer, now);
+    if (change.replacePeers) while (peers.first) yield* this.#remove(peers.first);
+    for (const peer of change.peers ?? []) yield* this.#applyPeer(peer, now);
   }
 
-  #setPrivateKey(key: Uint8Array): void {
+  *#setPrivateKey(key: Uint8Array): Generator<void, void> {
     const { privateKey, noise, checker, peers } = this.#state;
     const next = key.slice();
     const none = isZero(next);
@@ -38,20 +42,22 @@ export class Configuration {
     if (same) return;
     noise.setIdentity(none ? undefined : privateKey);
     checker.setIdentity(noise.identity?.publicKey);
-    const self = noise.identity && peers.find(noise.identity.publicKey);
-    if (self) this.#remove(self);
+    // In one step: nothing may be sent with a session of the old key any more.
     for (let peer = peers.first; peer; peer = peer.next) {
       if (peer.session) this.#sessions.expireCurrent(peer.session);
     }
+    const self = noise.identity && peers.find(noise.identity.publicKey);
+    if (self) yield* this.#remove(self);
   }
 
-  #applyPeer(change: PeerChange, now: number): void {
+  *#applyPeer(change: StreamedPeerChange, now: number): Generator<void, void> {
     const { peers, noise, endpoints } = this.#state;
+    yield;
     const own = noise.identity?.publicKey;
     if (own?.every((byte, i) => byte === change.publicKey[i])) return;
     let peer = peers.find(change.publicKey);
     if (change.remove) {
-      if (peer) this.#remove(peer);
+      if (peer) yield* this.#remove(peer);
       return;
     }
     if (!peer) {
@@ -60,8 +66,11 @@ export class Configuration {
     }
     if (change.presharedKey) peers.presharedKey(peer.index).set(change.presharedKey);
     if (change.endpoint) endpoints.set(peer.endpoint, change.endpoint);
-    if (change.replaceAllowedIps) this.#clearRoutes(peer);
-    for (const prefix of change.allowedIps ?? []) this.#route(peer, prefix);
+    if (change.replaceAllowedIps) yield* this.#clearRoutes(peer);
+    for (const prefix of change.allowedIps ?? []) {
+      this.#route(peer, prefix);
+      yield;
+    }
     const before = peer.persistentKeepaliveInterval;
     peer.persistentKeepaliveInterval = change.persistentKeepaliveInterval ?? before;
     if (!this.#state.up) return;
@@ -94,25 +103,26 @@ export class Configuration {
     });
   }
 
-  #clearRoutes(peer: Peer): void {
-    this.#state.routes4.removePeer(peer.index);
-    this.#state.routes6.removePeer(peer.index);
+  *#clearRoutes(peer: Peer): Generator<void, void> {
+    const { routes4, routes6 } = this.#state;
+    while (routes4.removeFirst(peer.index) || routes6.removeFirst(peer.index)) yield;
   }
 
-  #remove(peer: Peer): void {
-    this.#clearRoutes(peer);
+  *#remove(peer: Peer): Generator<void, void> {
+    yield* this.#clearRoutes(peer);
     if (peer.session) this.#sessions.release(peer.session);
     this.#state.peers.remove(peer);
+    yield;
   }
 
-  status(peer: Peer): PeerStatus {
-    const { peers, endpoints, routes4, routes6 } = this.#state;
-    const allowedIps: AllowedIp[] = [];
-    const add = (address: Uint8Array, cidr: number): void => {
-      allowedIps.push({ address, cidr });
-    };
-    routes4.forEachOfPeer(peer.index, add);
-    routes6.forEachOfPeer(peer.index, add);
+  /** @param visit is given an address that is good for the time of the call */
+  forEachAllowedIp(peer: Peer, visit: (address: Uint8Array, cidr: number) => void): void {
+    this.#state.routes4.forEachOfPeer(peer.index, visit);
+    this.#state.routes6.forEachOfPeer(peer.index, visit);
+  }
+
+  status(peer: Peer): PeerHead {
+    const { peers, endpoints } = this.#state;
     const endpoint = endpoints.get(peer.endpoint);
     return {
       publicKey: peers.publicKey(peer.index),
@@ -122,7 +132,6 @@ export class Configuration {
       lastHandshakeTimeMs: peers.stat(peer.index, LAST_HANDSHAKE),
       rxBytes: peers.stat(peer.index, RX_BYTES),
       txBytes: peers.stat(peer.index, TX_BYTES),
-      allowedIps,
     };
   }
 }

@@ -5,7 +5,15 @@
  * anything else is called. Network input never throws.
  */
 import type { PacketBatch } from './batch.js';
-import type { DeviceChange, DropCounts, InterfaceStatus, PeerStatus } from './change.js';
+import type {
+  AllowedIp,
+  DeviceChange,
+  DropCounts,
+  InterfaceStatus,
+  PeerHead,
+  PeerStatus,
+  StreamedChange,
+} from './change.js';
 import { Configuration } from './configure.js';
 import { KEYS_WIPED_AFTER_MS, MAX_HANDSHAKE_RETRIES, MAX_PEERS, MAX_PREFIXES } from './constants.js';
 import { Drop, type DropReason } from './drops.js';
@@ -26,6 +34,11 @@ export interface PeerCursor {
   /** The next one to tell, or undefined at the end. */
   readonly peer: Peer | undefined;
 }
+
+export type PeerVisitor = (
+  head: PeerHead,
+  forEachAllowedIp: (visit: (address: Uint8Array, cidr: number) => void) => void,
+) => void;
 
 export class Device {
   readonly #state: State;
@@ -165,13 +178,27 @@ export class Device {
    * @returns false, with nothing changed, when there would be too many peers or prefixes
    */
   configure(change: DeviceChange, now: number): boolean {
-    const kept = change.replacePeers ? 0 : this.#state.peers.count;
-    if (kept + (change.peers?.length ?? 0) > MAX_PEERS) return false;
-    let prefixes = this.#state.routes4.size + this.#state.routes6.size;
-    for (const peer of change.peers ?? []) prefixes += peer.allowedIps?.length ?? 0;
-    if (prefixes > MAX_PREFIXES) return false;
-    this.#configuration.apply(change, now);
+    const { peers = [] } = change;
+    const prefixes = peers.reduce((sum, peer) => sum + (peer.allowedIps?.length ?? 0), 0);
+    if (!this.hasRoom(peers.length, prefixes, change.replacePeers)) return false;
+    const steps = this.configuring(change, now);
+    while (!steps.next().done);
     return true;
+  }
+
+  /** Whether so many peers and prefixes can be added at least. */
+  hasRoom(peers: number, prefixes: number, replacePeers = false): boolean {
+    const { routes4, routes6 } = this.#state;
+    if (peers + (replacePeers ? 0 : this.peerCount) > MAX_PEERS) return false;
+    return prefixes + (replacePeers ? 0 : routes4.size + routes6.size) <= MAX_PREFIXES;
+  }
+
+  /**
+   * As {@link configure}, in steps of about a microsecond between which packets may be handled. The caller
+   * has asked {@link hasRoom}, and runs them to the end before the next change.
+   */
+  configuring(change: StreamedChange, now: number): Generator<void, void> {
+    return this.#configuration.apply(change, now);
   }
 
   /** The device came up (its sockets are bound), or went down: then all sessions are wiped. */
@@ -197,12 +224,27 @@ export class Device {
   /** The peers in the order they were added, a part at a time. @param cursor of the last call, or none */
   peers(limit: number, cursor?: PeerCursor): { peers: PeerStatus[]; cursor: PeerCursor } {
     const peers: PeerStatus[] = [];
+    const next = this.readPeers(limit, cursor, (head, forEachAllowedIp) => {
+      const allowedIps: AllowedIp[] = [];
+      forEachAllowedIp((address, cidr) => allowedIps.push({ address: address.slice(), cidr }));
+      peers.push({ ...head, allowedIps });
+    });
+    return { peers, cursor: next };
+  }
+
+  /**
+   * As {@link peers}, without making an object of each prefix.
+   * @param visit may call its second argument, whose callback is given an address that is good for that call
+   */
+  readPeers(limit: number, cursor: PeerCursor | undefined, visit: PeerVisitor): PeerCursor {
     let peer = cursor ? cursor.peer : this.#state.peers.first;
-    while (peer && peers.length < limit) {
-      if (!peer.removed) peers.push(this.#configuration.status(peer));
-      peer = peer.next;
+    for (let count = 0; peer && count < limit; peer = peer.next) {
+      if (peer.removed) continue;
+      const told = peer;
+      count++;
+      visit(this.#configuration.status(peer), (each) => this.#configuration.forEachAllowedIp(told, each));
     }
-    return { peers, cursor: { peer } };
+    return { peer };
   }
 
   drops(): DropCounts {

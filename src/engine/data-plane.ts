@@ -1,7 +1,7 @@
 /**
  * The data worker's loop: it owns the TUN, the UDP sockets and the core, and waits in poll.
  */
-import type { DeviceChange } from '../core/change.js';
+import type { StreamedChange } from '../core/change.js';
 import type { Device, DeviceEvent } from '../core/device.js';
 import type { Keystream } from '../crypto/aead.js';
 import type { Crypto } from '../crypto/index.js';
@@ -74,13 +74,7 @@ export class DataPlane {
     if (settings.tunFd === undefined) this.#watcher.setMtu(DEFAULT_MTU);
     const { read, write } = setTunOffloads(this.#tun, offloads);
     this.#tunReads = read;
-    try {
-      this.#path = new PacketPath(this.#tun, write, makeCrypto, this.#routeQuery);
-    } catch (error) {
-      // The interface is gone when the caller hears of it, not when the process ends.
-      this.#tun.close();
-      throw error;
-    }
+    this.#path = new PacketPath(this.#tun, write, makeCrypto, this.#routeQuery);
     this.#wake = new EventFd(settings.wakeFd);
     const udp = { gro: offloads.has('udp-gro'), gso: offloads.has('udp-gso') };
     this.#sockets = new Sockets(udp, () => this.#watchSockets());
@@ -139,9 +133,13 @@ export class DataPlane {
     this.#ended = true;
   }
 
-  /** @returns 0 or a negative errno, with nothing changed */
-  configure(change: DeviceChange): number {
-    const now = bootTimeMs();
+  /**
+   * Begins a change. What can fail of it has been done then.
+   * @param peers how many the change may add, and `prefixes` with them
+   * @returns a negative errno, with nothing changed; or the steps to be run, and {@link settle} after any of them
+   */
+  configure(change: StreamedChange, peers: number, prefixes: number): number | Generator<void, void> {
+    if (!this.device.hasRoom(peers, prefixes, change.replacePeers)) return -Errno.ENOSPC;
     const fwmark = this.#sockets.fwmark;
     if (change.fwmark !== undefined) {
       const error = this.#sockets.setMark(change.fwmark);
@@ -157,12 +155,15 @@ export class DataPlane {
     this.#path.sender.fwmark = this.#sockets.fwmark;
     this.#path.sender.routesChanged();
     const settled = { ...change, listenPort: this.#sockets.port, fwmark: this.#sockets.fwmark };
-    if (!this.device.configure(settled, now)) return -Errno.ENOSPC;
+    return this.device.configuring(settled, bootTimeMs());
+  }
+
+  /** Sends and tells what a change brought about. */
+  settle(): void {
     // The port that was taken kept it down, another one does not.
     if (this.#bindError !== 0) this.#look();
-    if (this.#up) this.#flush(now);
+    if (this.#up) this.#flush(bootTimeMs());
     this.#tellEvents();
-    return 0;
   }
 
   report(): DeviceReport {

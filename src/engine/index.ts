@@ -4,14 +4,12 @@
 import { Worker } from 'node:worker_threads';
 import type { DeviceChange, PeerStatus } from '../core/change.js';
 import { EventFd } from '../linux/poll.js';
+import { decodeStatus, encodeChange } from './codec.js';
 import type { DeviceReport, Engine, EngineOptions } from './handle.js';
 import { OFFLOAD_VARIABLE, parseOffloads } from './offloads.js';
 import type { Reply, Request, WorkerSettings } from './protocol.js';
 
 export type { Engine, EngineOptions } from './handle.js';
-
-/** Peers configured in one message: between two, packets flow. */
-const PEERS_A_CHUNK = 512;
 
 /** The device could not be made: `code` is an errno's name, or one of CryptoError's. */
 export class EngineError extends Error {
@@ -52,7 +50,8 @@ class WorkerEngine implements Engine {
       ...(options.tunMtu !== undefined && { tunMtu: options.tunMtu }),
       ...(aead !== undefined && { aead }),
     };
-    this.#worker = new Worker(worker, { workerData: settings });
+    // Packets make no garbage: a large space for new objects would only be filled by changes, and kept.
+    this.#worker = new Worker(worker, { workerData: settings, resourceLimits: { maxYoungGenerationSizeMb: 4 } });
     this.ended = new Promise((resolve) => {
       let crash: Error | undefined;
       this.#worker.on('error', (error) => {
@@ -87,23 +86,13 @@ class WorkerEngine implements Engine {
   }
 
   configure(change: DeviceChange): Promise<number> {
-    const done = this.#configuring.then(() => this.#configureInChunks(change));
+    const done = this.#configuring.then(() => this.#configure(change));
     this.#configuring = done.catch(() => {});
     return done;
   }
 
-  async #configureInChunks(change: DeviceChange): Promise<number> {
-    const { peers = [], ...device } = change;
-    // The first part is all that can fail: it goes with the number of peers to come.
-    let errno = await this.#configureOnce({ ...device, peers: peers.slice(0, PEERS_A_CHUNK) });
-    for (let from = PEERS_A_CHUNK; errno === 0 && from < peers.length; from += PEERS_A_CHUNK) {
-      errno = await this.#configureOnce({ peers: peers.slice(from, from + PEERS_A_CHUNK) });
-    }
-    return errno;
-  }
-
-  async #configureOnce(change: DeviceChange): Promise<number> {
-    const reply = await this.#ask({ type: 'configure', change });
+  async #configure(change: DeviceChange): Promise<number> {
+    const reply = await this.#ask({ type: 'configure', change: encodeChange(change) });
     if (reply.type !== 'configured') throw new Error('the data worker answered out of turn');
     return reply.errno;
   }
@@ -118,8 +107,8 @@ class WorkerEngine implements Engine {
     const reader = this.#nextReader++;
     for (;;) {
       const reply = await this.#ask({ type: 'peers', reader });
-      if (reply.type !== 'peers' || reply.peers.length === 0) return;
-      yield reply.peers;
+      if (reply.type !== 'peers' || reply.peers === undefined) return;
+      yield decodeStatus(reply.peers);
     }
   }
 
@@ -139,7 +128,7 @@ class WorkerEngine implements Engine {
         if (reply) resolve(reply);
         else reject(new EngineError('ERR_CLOSED', 'the device is closed'));
       });
-      this.#worker.postMessage({ ...request, id });
+      this.#worker.postMessage({ ...request, id }, request.type === 'configure' ? [request.change] : []);
       this.#wake.signal();
     });
   }

@@ -1,5 +1,4 @@
 /** What the main thread and the data worker say to each other. */
-import type { DeviceChange, PeerStatus } from '../core/change.js';
 import type { DeviceEvent } from '../core/device.js';
 import type { DeviceReport, LogLevel } from './handle.js';
 import type { OffloadName } from './offloads.js';
@@ -18,7 +17,8 @@ export interface WorkerSettings {
 }
 
 export type Request =
-  | { readonly id: number; readonly type: 'configure'; readonly change: DeviceChange }
+  /** The bytes of codec.ts, handed over. */
+  | { readonly id: number; readonly type: 'configure'; readonly change: ArrayBuffer }
   | { readonly id: number; readonly type: 'report' }
   /** `reader` names a walk through the peers; it starts with the first request. */
   | { readonly id: number; readonly type: 'peers'; readonly reader: number }
@@ -31,5 +31,5 @@ export type Reply =
   | { readonly type: 'event'; readonly event: DeviceEvent }
   | { readonly type: 'configured'; readonly id: number; readonly errno: number }
   | { readonly type: 'report'; readonly id: number; readonly report: DeviceReport }
-  | { readonly type: 'peers'; readonly id: number; readonly peers: readonly PeerStatus[] }
+  | { readonly type: 'peers'; readonly id: number; readonly peers?: ArrayBuffer }
   | { readonly type: 'closed'; readonly id: number };

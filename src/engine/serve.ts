@@ -6,36 +6,82 @@ import { type MessagePort, parentPort, receiveMessageOnPort, workerData } from '
 import type { PeerCursor } from '../core/device.js';
 import type { Keystream } from '../crypto/aead.js';
 import type { Crypto } from '../crypto/index.js';
+import { EventFd } from '../linux/poll.js';
+import { decodeChange, encodeStatus } from './codec.js';
 import { DataPlane } from './data-plane.js';
 import type { Reply, Request, WorkerSettings } from './protocol.js';
 
-/** Peers told in one message: about a millisecond's work. */
+/** Peers told in one message, and bytes after which no other begins: less than a millisecond's work. */
 const PEERS_A_CHUNK = 256;
+const CHUNK_BYTES = 32_768;
 /** Walks through the peers under way at once; the oldest makes way. */
 const MAX_READERS = 64;
+/** How long a change is worked on before packets have their turn, and steps between two looks at the clock. */
+const CHANGE_TIME_MS = 1;
+const STEPS_A_LOOK = 64;
 
 const port = parentPort as MessagePort;
-const say = (reply: Reply): void => port.postMessage(reply);
+const say = (reply: Reply, ...handedOver: ArrayBuffer[]): void => port.postMessage(reply, handedOver);
 const readers = new Map<number, PeerCursor>();
 
+/** A change under way. The main thread sends the next one when this one is done. */
+interface Changing {
+  readonly id: number;
+  readonly message: ArrayBuffer;
+  readonly steps: Generator<void, void>;
+}
+let changing: Changing | undefined;
+
 function readPeers(plane: DataPlane, request: Extract<Request, { type: 'peers' }>): void {
-  const { peers, cursor } = plane.device.peers(PEERS_A_CHUNK, readers.get(request.reader));
+  const got = encodeStatus(plane.device, PEERS_A_CHUNK, CHUNK_BYTES, readers.get(request.reader));
   readers.delete(request.reader);
-  if (peers.length > 0) readers.set(request.reader, cursor);
+  if (!got) return say({ type: 'peers', id: request.id });
+  readers.set(request.reader, got.cursor);
   for (const oldest of readers.keys()) {
     if (readers.size <= MAX_READERS) break;
     readers.delete(oldest);
   }
-  say({ type: 'peers', id: request.id, peers });
+  say({ type: 'peers', id: request.id, peers: got.message }, got.message);
+}
+
+function report(plane: DataPlane, id: number): void {
+  const told = plane.report();
+  say({ type: 'report', id, report: told }, ...(told.privateKey ? [told.privateKey.buffer as ArrayBuffer] : []));
+}
+
+function startChange(plane: DataPlane, { id, change: message }: Extract<Request, { type: 'configure' }>): void {
+  const { change, peers, prefixes } = decodeChange(message);
+  const steps = plane.configure(change, peers, prefixes);
+  if (typeof steps !== 'number') changing = { id, message, steps };
+  else endChange(id, message, steps);
+}
+
+function endChange(id: number, message: ArrayBuffer, errno: number): void {
+  new Uint8Array(message).fill(0);
+  say({ type: 'configured', id, errno });
+}
+
+/** @returns whether there is more to do */
+function goOnChanging(plane: DataPlane): boolean {
+  const until = performance.now() + CHANGE_TIME_MS;
+  while (changing && performance.now() < until) {
+    for (let i = 0; i < STEPS_A_LOOK && changing; i++) {
+      if (!changing.steps.next().done) continue;
+      endChange(changing.id, changing.message, 0);
+      changing = undefined;
+    }
+  }
+  plane.settle();
+  return changing !== undefined;
 }
 
 function handle(plane: DataPlane, request: Request): void {
   switch (request.type) {
     case 'configure':
-      say({ type: 'configured', id: request.id, errno: plane.configure(request.change) });
+      startChange(plane, request);
       break;
     case 'report':
-      say({ type: 'report', id: request.id, report: plane.report() });
+      report(plane, request.id);
       break;
     case 'peers':
       readPeers(plane, request);
@@ -71,11 +117,13 @@ export function serve(makeCrypto: MakeCrypto): void {
   if (!plane) return;
   say({ type: 'log', level: 'debug', message: `AEAD back end: ${plane.crypto.backend}` });
   say({ type: 'started', name: plane.name });
+  const wake = new EventFd((workerData as WorkerSettings).wakeFd);
   try {
     plane.run(() => {
       for (let got = receiveMessageOnPort(port); got; got = receiveMessageOnPort(port)) {
         handle(plane, got.message as Request);
       }
+      if (changing && goOnChanging(plane)) wake.signal();
     });
   } finally {
     plane.close();

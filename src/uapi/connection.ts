@@ -4,6 +4,7 @@
  */
 import type { Socket } from 'node:net';
 import type { DeviceChange, InterfaceStatus, PeerStatus } from '../core/change.js';
+import { giveMemoryBack } from '../linux/process.js';
 import { UAPI_INVALID, UAPI_IO, UAPI_NO_MEMORY, UAPI_OK } from './errno.js';
 import { AnswerWriter, type ScopeName, writeInterface, writePeer } from './format.js';
 import { DEFAULT_PARSE_LIMITS, type ParseLimits, SetParser, type SetResult } from './parse.js';
@@ -55,6 +56,9 @@ export interface UapiShared {
 const MAX_OPERATION_BYTES = 16;
 /** How long a client that was refused may go on writing before it is cut off, so that it sees its answer. */
 const LINGER_MS = 2_000;
+/** A request from this size on leaves so much behind that it is given back when its answer is out. */
+const LARGE_BYTES = 1024 * 1024;
+const GIVE_BACK_AFTER_MS = 200;
 const NEWLINE = 0x0a;
 const SET = 'set=1\n';
 const GET = 'get=1\n';
@@ -290,6 +294,7 @@ export class UapiConnection {
     this.#parser?.wipe();
     this.#parser = undefined;
     this.#shared.pendingBytes -= this.#parserBytes;
+    if (this.#parserBytes >= LARGE_BYTES) setTimeout(giveMemoryBack, GIVE_BACK_AFTER_MS).unref();
     this.#parserBytes = 0;
   }
 
