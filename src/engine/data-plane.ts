@@ -74,7 +74,13 @@ export class DataPlane {
     if (settings.tunFd === undefined) this.#watcher.setMtu(DEFAULT_MTU);
     const { read, write } = setTunOffloads(this.#tun, offloads);
     this.#tunReads = read;
-    this.#path = new PacketPath(this.#tun, write, makeCrypto, this.#routeQuery);
+    try {
+      this.#path = new PacketPath(this.#tun, write, makeCrypto, this.#routeQuery);
+    } catch (error) {
+      // The interface is gone when the caller hears of it, not when the process ends.
+      this.#tun.close();
+      throw error;
+    }
     this.#wake = new EventFd(settings.wakeFd);
     const udp = { gro: offloads.has('udp-gro'), gso: offloads.has('udp-gso') };
     this.#sockets = new Sockets(udp, () => this.#watchSockets());

@@ -31,6 +31,8 @@ export interface Result {
 export interface RunOptions extends UserOptions {
   readonly env?: NodeJS.ProcessEnv;
   readonly input?: string;
+  /** More words before the configuration. */
+  readonly options?: readonly string[];
   /** A file instead of the world's own. */
   readonly config?: string;
 }
@@ -82,10 +84,16 @@ export class World {
     await lab.ip('s', `address add ${SERVER[0]}/24 dev ${name}`);
     await lab.ip('s', `address add ${SERVER[1]}/64 dev ${name} nodad`);
     await lab.ip('s', `link set ${name} up mtu 1420`);
-    const script = fileURLToPath(new URL('./server.js', import.meta.url));
-    this.server = lab.spawn('s', [process.execPath, script, ...SERVER]);
-    await this.server.prints('serving');
+    this.server = await this.serve('s', SERVER);
     this.config = this.writeConfig();
+  }
+
+  /** Starts a server in a namespace. */
+  async serve(ns: string, addresses: readonly string[]): Promise<Job> {
+    const script = fileURLToPath(new URL('./server.js', import.meta.url));
+    const server = this.lab.spawn(ns, [process.execPath, script, ...addresses]);
+    await server.prints('serving');
+    return server;
   }
 
   /** Writes a configuration of the user's. @returns its path */
@@ -125,7 +133,7 @@ export class World {
 
   /** Runs `typetun exec CONFIG -- command...` to its end. */
   async exec(command: readonly string[], options: RunOptions = {}): Promise<Result> {
-    const job = this.start([options.config ?? this.config, '--', ...command], options);
+    const job = this.start([...(options.options ?? []), options.config ?? this.config, '--', ...command], options);
     const { code } = await job.end(TIMEOUT_MS);
     this.#started.splice(this.#started.indexOf(job), 1);
     return { code, stdout: job.stdout, stderr: job.stderr };

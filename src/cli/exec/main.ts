@@ -1,4 +1,4 @@
-/** `typetun exec`: a command whose only network is a tunnel. */
+/** `typetun exec`: a command whose only network is a tunnel, and ways into it for programs outside. */
 import { writeSync } from 'node:fs';
 import { detach } from '../../linux/descriptors.js';
 import { Capability, forbidDumps, keepCapabilities } from '../../linux/process.js';
@@ -8,6 +8,7 @@ import { hasPrivileges } from '../../rootless/refusal.js';
 import { openTunnel, type RootlessTunnel } from '../../rootless/tunnel.js';
 import { EXEC_USAGE, type ExecLine, parseExec } from './arguments.js';
 import { readConfig } from './config-file.js';
+import { readCredentials, startServices, tellReady, tellStopping } from './services.js';
 import { exitStatus, Signals } from './signals.js';
 
 /** As env(1) and timeout(1) have them: the command's own status may be any other. */
@@ -23,33 +24,37 @@ function say(message: string): void {
   }
 }
 
-/** @returns the exit status */
-export async function runExec(args: readonly string[]): Promise<number> {
+/** Ends the process with the exit status. */
+export async function runExec(args: readonly string[]): Promise<never> {
+  let status = FAILED;
   try {
-    const line = parseExec(args);
-    if (line.help) {
-      writeSync(1, EXEC_USAGE);
-      return 0;
-    }
-    const status = await execute(line);
+    status = await execute(parseExec(args));
     // Node.js would put the terminal's settings back to what they were before the command.
     detach(2);
-    return status;
   } catch (error) {
     say((error as Error).message);
-    return FAILED;
   }
+  // Connections through forwards would keep this process.
+  process.exit(status);
 }
 
 async function execute(line: ExecLine): Promise<number> {
+  if (line.help) {
+    writeSync(1, EXEC_USAGE);
+    return 0;
+  }
   const [command, ...args] = line.command;
-  if (command === undefined) throw new Error('expected a command. See typetun exec --help');
-  const found = findProgram(command, process.env['PATH'] ?? '', process.cwd());
-  if (typeof found !== 'string') {
-    say(`${command}: ${found.code === 'ENOENT' ? 'there is no such command' : 'this command cannot be run (EACCES)'}`);
-    return NOT_RUN[found.code];
+  if (command !== undefined) {
+    const found = findProgram(command, process.env['PATH'] ?? '', process.cwd());
+    if (typeof found !== 'string') {
+      say(
+        `${command}: ${found.code === 'ENOENT' ? 'there is no such command' : 'this command cannot be run (EACCES)'}`,
+      );
+      return NOT_RUN[found.code];
+    }
   }
   forbidDumps();
+  const credentials = readCredentials(line.proxyAuth);
   const config = readConfig(line.config, say);
   const signals = new Signals();
   const hadTerminal = isForeground();
@@ -61,7 +66,10 @@ async function execute(line: ExecLine): Promise<number> {
     onNamespace: dropPrivileges,
   });
   try {
-    return await run(tunnel, command, args, signals);
+    const lines = await startServices(tunnel.namespace, line, credentials, say);
+    if (command !== undefined) return await run(tunnel, command, args, signals);
+    tellReady(lines);
+    return await serve(tunnel, signals);
   } finally {
     await tunnel.close();
     if (hadTerminal && !isForeground()) takeForeground();
@@ -74,27 +82,40 @@ function dropPrivileges(): void {
 }
 
 async function run(
-  { namespace, engine }: RootlessTunnel,
+  tunnel: RootlessTunnel,
   command: string,
   args: readonly string[],
   signals: Signals,
 ): Promise<number> {
   signals.hold();
-  const running = await namespace.run(command, args);
+  const running = await tunnel.namespace.run(command, args);
   signals.follow(running);
   // Whoever waits for the end of these waits for the command, and not for this process.
   detach(0, 1);
+  return untilEnd(
+    tunnel,
+    running.exited.then(({ code, signal }) => exitStatus(code, signal)),
+  );
+}
+
+/** Until a signal to end. */
+async function serve(tunnel: RootlessTunnel, signals: Signals): Promise<number> {
+  const status = await untilEnd(
+    tunnel,
+    signals.whenEnding().then(() => 0),
+  );
+  tellStopping();
+  return status;
+}
+
+/** @returns `status`, or what is the status of a tunnel that went before */
+async function untilEnd({ namespace, engine }: RootlessTunnel, status: Promise<number>): Promise<number> {
   let isOver = false;
   const failed = (error: Error | undefined): number => {
-    if (isOver) return FAILED;
-    say(`the tunnel ended: ${error?.message ?? 'its interface was deleted'}`);
+    if (!isOver) say(`the tunnel ended: ${error?.message ?? 'its interface was deleted'}`);
     return FAILED;
   };
-  const status = await Promise.race([
-    running.exited.then(({ code, signal }) => exitStatus(code, signal)),
-    namespace.ended.then(failed),
-    engine.ended.then(failed),
-  ]);
+  const first = await Promise.race([status, namespace.ended.then(failed), engine.ended.then(failed)]);
   isOver = true;
-  return status;
+  return first;
 }

@@ -16,6 +16,7 @@ const ENDING: ReadonlySet<string> = new Set(['SIGINT', 'SIGQUIT', 'SIGTERM', 'SI
 
 export class Signals {
   #command: RunningCommand | undefined;
+  #ending: (() => void) | undefined;
   /** Those that come while the command is being started. */
   #held: NodeJS.Signals[] | undefined;
 
@@ -36,11 +37,25 @@ export class Signals {
     command.onStopped = (number) => this.#stopLike(number);
   }
 
+  /** Where there is no command: settles with the first signal to end. A second one ends this process at once. */
+  whenEnding(): Promise<void> {
+    process.removeAllListeners('SIGTSTP');
+    return new Promise((resolve) => {
+      this.#ending = resolve;
+    });
+  }
+
   #pass(signal: NodeJS.Signals): void {
     if (this.#command) this.#command.signal(signal);
     else if (this.#held) this.#held.push(signal);
-    // Before there is one to decide. What was made goes with this process.
-    else if (ENDING.has(signal)) process.exit(exitStatus(null, signal));
+    else if (ENDING.has(signal)) this.#end(signal);
+  }
+
+  #end(signal: NodeJS.Signals): void {
+    // While all is being made, and when it takes too long to end. What was made goes with this process.
+    if (!this.#ending) process.exit(exitStatus(null, signal));
+    this.#ending();
+    this.#ending = undefined;
   }
 
   #passUnlessTyped(signal: NodeJS.Signals): void {
