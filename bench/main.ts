@@ -6,6 +6,7 @@ import { mkdirSync, readFileSync, writeFileSync } from 'node:fs';
 import { dirname, join } from 'node:path';
 import { missing } from '../test/netns/environment.js';
 import { measureAead } from './aead.js';
+import { measureConfig } from './config.js';
 import { type Contestant, findContestants } from './contestants.js';
 import { publish } from './document.js';
 import { measureHandshakes } from './handshakes.js';
@@ -20,13 +21,16 @@ import { measureScale } from './scale.js';
 import { measureSoak } from './soak.js';
 import { measureTables } from './tables.js';
 import { judge, TARGET_HEADER } from './targets.js';
+import { measureStart } from './wg-start.js';
 
 /** What is measured in this process, without a tunnel. */
-const MICRO: Readonly<Record<MicroSubject, (effort: Effort) => Group[]>> = {
+const MICRO: Readonly<Record<MicroSubject, (effort: Effort) => Group[] | Promise<Group[]>>> = {
   aead: measureAead,
   offload: measureOffload,
   replay: measureReplay,
   tables: measureTables,
+  config: measureConfig,
+  wg: measureStart,
 };
 
 async function measure(options: Options, args: readonly string[]): Promise<Results> {
@@ -54,7 +58,7 @@ async function measure(options: Options, args: readonly string[]): Promise<Resul
   for (const [subject, run] of Object.entries(MICRO)) {
     if (soak > 0 || !subjects.has(subject)) continue;
     say(subject);
-    groups.push(...run({ rounds, quick }));
+    groups.push(...(await run({ rounds, quick })));
   }
   return {
     format: 1,

@@ -3,7 +3,7 @@ import { parseArgs } from 'node:util';
 import type { ContestantId } from './contestants.js';
 import { NETWORK_SUBJECTS } from './network.js';
 
-const MICRO_SUBJECTS = ['aead', 'offload', 'replay', 'tables'] as const;
+const MICRO_SUBJECTS = ['aead', 'offload', 'replay', 'tables', 'config', 'wg'] as const;
 export type MicroSubject = (typeof MICRO_SUBJECTS)[number];
 
 /** Of daemons without a tunnel. */
