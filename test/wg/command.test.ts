@@ -238,6 +238,11 @@ withPrivateRun(import.meta.filename, () => {
       assert.equal(whole!.stdout.trim(), '4001');
     });
 
+    it('fails where what it writes has no room', async () => {
+      const [mine] = await bothInShell('wg genkey > /dev/full');
+      assert.deepEqual([mine!.code, mine!.stderr], [1, 'typetun: ENOSPC: no space left on device, write\n']);
+    });
+
     it('writes JSON by a schema with a version', async () => {
       await reset(NAME);
       assert.deepEqual(
