@@ -59,7 +59,7 @@ export class Emitter<Events extends EventMap> {
 }
 
 /** As an uncaught exception, outside of the work that is being done. */
-function throwLater(error: unknown): void {
+export function throwLater(error: unknown): void {
   queueMicrotask(() => {
     throw error;
   });

@@ -8,7 +8,7 @@ import type { Endpoint } from '../core/endpoint.js';
 import { createNobleSuite, type NobleCrypto } from '../crypto/noble.js';
 import { formatAddress, parseAddress } from '../uapi/address.js';
 import { checkChange, integer } from './change.js';
-import { Emitter } from './emitter.js';
+import { Emitter, throwLater } from './emitter.js';
 import { invalid, TypetunError } from './errors.js';
 import { type ConfigInput, HOOKS, withFile } from './quick.js';
 import { deviceStatus, peerStatus, tellEvent } from './status.js';
@@ -257,7 +257,8 @@ export class PacketDevice extends Emitter<DeviceEvents> implements WireGuardDevi
       const length = batch.length[row]!;
       if (length === GONE) continue;
       const at = batch.offset[row]!;
-      this.#options.onPacket(this.#arena.slice(at, at + length));
+      const packet = this.#arena.slice(at, at + length);
+      call(() => this.#options.onPacket(packet));
     }
   }
 
@@ -291,7 +292,8 @@ export class PacketDevice extends Emitter<DeviceEvents> implements WireGuardDevi
       const length = batch.length[row]!;
       if (length === GONE || to === undefined) continue;
       const at = batch.offset[row]!;
-      this.#options.onDatagram(this.#arena.slice(at, at + length), datagramEndpoint(to));
+      const datagram = this.#arena.slice(at, at + length);
+      call(() => this.#options.onDatagram(datagram, datagramEndpoint(to)));
     }
   }
 
@@ -335,6 +337,15 @@ export function createPacketDevice(options: PacketDeviceOptions): PacketDevice {
     throw error;
   } finally {
     settled.wipe();
+  }
+}
+
+/** A callback that throws is its owner's bug, and not a reason to lose the rest of a batch. */
+function call(callback: () => void): void {
+  try {
+    callback();
+  } catch (error) {
+    throwLater(error);
   }
 }
 

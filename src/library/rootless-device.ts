@@ -222,7 +222,13 @@ async function create(options: Settled<RootlessDeviceOptions>): Promise<Rootless
   try {
     const engine = await openEngine({ name: 'wg0', tunFd: namespace.tunFd, tunMtu: namespace.mtu }, options, events);
     const release = async (): Promise<void> => {
-      for (const end of open) end();
+      for (const end of open) {
+        try {
+          end();
+        } catch {
+          // Its owner closed it a moment ago.
+        }
+      }
       open.clear();
       await namespace.close();
     };

@@ -132,6 +132,32 @@ PersistentKeepalive = 25
     assert.ok(a.device.statusSync().peers[0]?.allowedIps.includes('10.7.0.0/16'));
   });
 
+  it('goes on when a callback throws, and does not hide that', async () => {
+    const uncaught: unknown[] = [];
+    const hear = (error: unknown): void => void uncaught.push(error);
+    const { a, b } = createPair();
+    const before = process.listeners('uncaughtException');
+    process.removeAllListeners('uncaughtException');
+    process.on('uncaughtException', hear);
+    b.device.on('handshake', () => {
+      throw new Error('a listener failed');
+    });
+    a.device.sendPacket(ipPacket('10.0.0.1', '10.0.0.2', 10));
+    b.packets.push = () => {
+      throw new Error('a callback failed');
+    };
+    a.device.sendPacket(ipPacket('10.0.0.1', '10.0.0.2', 10));
+    a.device.receiveDatagram(new Uint8Array(1), { address: '192.0.2.9', port: 1 });
+    await sleep(10);
+    process.removeListener('uncaughtException', hear);
+    for (const listener of before) process.on('uncaughtException', listener);
+    assert.deepEqual(
+      uncaught.map((error) => (error as Error).message),
+      ['a listener failed', 'a callback failed'],
+    );
+    assert.equal(b.device.statusSync().drops['badTag'], undefined);
+  });
+
   it('runs its timers itself when no clock is given', async () => {
     const key = SecretKey.generatePrivateKey();
     const sent: Uint8Array[] = [];

@@ -7,13 +7,12 @@
  *   192.0.2.2, 2001:db8::2 ------- veth ------- 192.0.2.1, 2001:db8::1
  */
 import assert from 'node:assert/strict';
-import { execFileSync } from 'node:child_process';
 import { mkdtempSync, readFileSync, rmSync, writeFileSync } from 'node:fs';
 import { tmpdir } from 'node:os';
 import { basename, join } from 'node:path';
 import { after, describe, it } from 'node:test';
 import { fileURLToPath } from 'node:url';
-import { type Device, type Lab, missing, until, withLab, withNamespaces } from '../netns/harness.js';
+import { type Device, kernelType, type Lab, missing, until, withLab, withNamespaces } from '../netns/harness.js';
 import { ping } from '../netns/topology.js';
 import { flood } from '../netns/traffic.js';
 
@@ -21,18 +20,6 @@ const TYPETUN = fileURLToPath(new URL('../../../bin/typetun', import.meta.url));
 const TIMEOUT_MS = 90_000;
 const PORT = 51820;
 const INTERNET = { v4: '198.51.100.7', v6: '2001:db8:7::7' } as const;
-
-/** Stock wg-quick takes the userspace program only where the kernel has no WireGuard of its own. */
-function kernelType(): string | false {
-  const name = `wgprobe${process.pid % 10_000}`;
-  try {
-    execFileSync('ip', ['link', 'add', name, 'type', 'wireguard'], { stdio: 'ignore' });
-  } catch {
-    return false;
-  }
-  execFileSync('ip', ['link', 'delete', name]);
-  return "this kernel has WireGuard: stock wg-quick makes the kernel's device and never starts typetun";
-}
 
 let files = 0;
 

@@ -170,6 +170,7 @@ MTU = 1300
         [{ mtu: 67 }, 'ERR_INVALID_ARGUMENT', /mtu/],
         [{ addresses: ['10.0.0.1/33'] }, 'ERR_INVALID_ARGUMENT', /addresses\[0\]/],
         [{ addresses: ['10.0.0.1 dev lo'] }, 'ERR_INVALID_ARGUMENT', /addresses\[0\]/],
+        [{ addresses: ['10.5.5.5/24', '10.5.5.5/24'] }, 'ERR_DEVICE', /ip address add 10\.5\.5\.5\/24/],
         [{ config: { listenPort: 4321 } }, 'EADDRINUSE', /port is in use/],
         [{ config: { listenPort: -1 } }, 'ERR_INVALID_ARGUMENT', /listenPort/],
         [{ config: { peers: [{ publicKey, endpoint: 'no-such-host.invalid:1' }] } }, 'ERR_RESOLVE', /no-such-host/],

@@ -327,6 +327,7 @@ asOrdinaryUser(import.meta.filename, () => {
       const accepted = once(listener, 'connection') as Promise<[Socket]>;
       const socket = await other.client.connect({ host: SERVER.v4, port: portOf(listener) });
       const udp = await other.client.bindUdp();
+      const closedByOwner = await other.client.bindUdp();
       const [there] = await accepted;
       there.on('error', () => {});
       const pending = other.client.connect({ host: SERVER.v4, port: portOf(listener) });
@@ -337,6 +338,7 @@ asOrdinaryUser(import.meta.filename, () => {
         once(there, 'close'),
       ]);
       const helpers = descendants().length;
+      closedByOwner.close();
       await Promise.all([other.close(), assert.rejects(pending, hasCode('ERR_CLOSED'))]);
       await closed;
       assert.ok(descendants().length < helpers);

@@ -90,6 +90,21 @@ function tryNamespaces(): string | false {
 }
 
 /**
+ * Stock wg-quick takes the userspace program only where the kernel has no WireGuard of its own.
+ * @returns why it does not here, or false
+ */
+export function kernelType(): string | false {
+  const name = `wgprobe${process.pid % 10_000}`;
+  try {
+    quietly('ip', ['link', 'add', name, 'type', 'wireguard']);
+  } catch {
+    return false;
+  }
+  quietly('ip', ['link', 'delete', name]);
+  return "this kernel has WireGuard: stock wg-quick makes the kernel's device and never starts typetun";
+}
+
+/**
  * Runs `register`, which registers a file's tests, where namespaces can be made: here as root; for an ordinary
  * user in the same file started again inside a user namespace; else registers one skipped test that says why.
  * @param file the test file: `import.meta.filename`

@@ -19,7 +19,7 @@ import { connect } from 'node:net';
 import { commandOf, type Implementation } from './environment.js';
 import { Job, until } from './job.js';
 
-export { commandOf, type Implementation, missing, withNamespaces } from './environment.js';
+export { commandOf, type Implementation, kernelType, missing, withNamespaces } from './environment.js';
 export { Job, until } from './job.js';
 
 const SOCKETS = '/var/run/wireguard';

@@ -8,9 +8,9 @@
  * In it one bash script runs everything and prints what it sees, in sections.
  */
 import assert from 'node:assert/strict';
-import { execFileSync, spawn } from 'node:child_process';
+import { spawn } from 'node:child_process';
 import { fileURLToPath } from 'node:url';
-import { missing } from '../netns/harness.js';
+import { kernelType, missing } from '../netns/harness.js';
 
 export const TYPETUN: string = fileURLToPath(new URL('../../../bin/typetun', import.meta.url));
 /** What every world needs. */
@@ -32,18 +32,6 @@ export type Tool = 'stock' | 'typetun';
 export const PRIVATE_KEY = 'CM9orEv6mFiewBqDPv1eqyl+o9IOm2kmGSESiW4y6Eo=';
 export const PEER = '7LZ2lQbkxuOy5Bsv3Rqg7QEPjiQDL60w93FeV49vTlw=';
 export const OTHER_PEER = 'CNOfMJuGJZ3lVuOR+84I8qtHyjLuxLDVRmhrQZ2TXRQ=';
-
-/** Stock wg-quick takes the userspace program only where the kernel has no WireGuard of its own. */
-function kernelType(): string | false {
-  const name = `wgprobe${process.pid % 10_000}`;
-  try {
-    execFileSync('ip', ['link', 'add', name, 'type', 'wireguard'], { stdio: 'ignore' });
-  } catch {
-    return false;
-  }
-  execFileSync('ip', ['link', 'delete', name]);
-  return "this kernel has WireGuard: stock wg-quick makes the kernel's device and never starts typetun";
-}
 
 /** Why the stock tool and ours cannot be compared here, or false. */
 export function cannotCompare(): string | false {
