@@ -23,6 +23,9 @@ export type { UapiLimits, UapiTarget } from './connection.js';
 
 /** A fallback beside fs.watch, which may run out of watches. */
 const LOOK_INTERVAL_MS = 5_000;
+/** A daemon whose device was deleted a moment ago may not know it yet: it is given this time to hang up. */
+const ENDING_MS = 2_000;
+const HUNG_UP = 'hung up';
 /** Stale sockets that reappear more often than this are somebody else's war. */
 const MAX_ATTEMPTS = 3;
 
@@ -239,17 +242,25 @@ function inodeOf(path: string): bigint | undefined {
 
 /** @throws UapiError unless a socket is at `path` and nobody listens on it, or nothing is there (any more) */
 async function checkStale(path: string): Promise<void> {
-  const found = lstatSync(path, { throwIfNoEntry: false });
-  if (found === undefined) return;
-  if (!found.isSocket()) throw new UapiError('ERR_SOCKET_PATH', path, `${path} exists and is not a socket`);
-  const code = await new Promise<string | undefined>((resolve) => {
-    const socket = connect(path, () => {
-      socket.destroy();
-      resolve(undefined);
-    });
-    socket.on('error', (error: NodeJS.ErrnoException) => resolve(error.code));
-  });
-  // Anything but these two says that somebody is there, as EAGAIN: his backlog is full.
-  if (code === 'ECONNREFUSED' || code === 'ENOENT') return;
+  for (let attempt = 1; attempt <= MAX_ATTEMPTS; attempt++) {
+    const found = lstatSync(path, { throwIfNoEntry: false });
+    if (found === undefined) return;
+    if (!found.isSocket()) throw new UapiError('ERR_SOCKET_PATH', path, `${path} exists and is not a socket`);
+    const answer = await knock(path);
+    if (answer === 'ECONNREFUSED' || answer === 'ENOENT') return;
+    // Anything else says that somebody is there, as EAGAIN: his backlog is full.
+    if (answer !== HUNG_UP) break;
+  }
   throw new UapiError('ERR_SOCKET_IN_USE', path, `another daemon listens on ${path}`);
+}
+
+/** Connects, and waits a while. @returns the error's code, whether the daemon hung up, or undefined when it did not */
+function knock(path: string): Promise<string | undefined> {
+  return new Promise((resolve) => {
+    const socket = connect(path, () => socket.resume());
+    socket.setTimeout(ENDING_MS, () => socket.destroy());
+    socket.on('timeout', () => resolve(undefined));
+    socket.on('end', () => resolve(HUNG_UP));
+    socket.on('error', ({ code }: NodeJS.ErrnoException) => resolve(code === 'ECONNRESET' ? HUNG_UP : code));
+  });
 }

@@ -128,6 +128,16 @@ test('typetun ends when its device is deleted, up or down', options, async (t) =
   }
 });
 
+test('typetun starts anew at once where its device was deleted', options, async (t) => {
+  const place = await Place.make(t);
+  const again = `ip link del ${place.name} && ${TYPETUN} ${place.name}`;
+  assertEnded(await place.typetun().result, 0);
+  for (let round = 0; round < 5; round++) assertEnded(await place.start('sh', ['-c', again]).result, 0);
+  assert.match((await ask(place.socket, 'get=1\n\n'))!, /errno=0\n$/);
+  await place.ip('link', 'del', place.name);
+  await place.allGone();
+});
+
 test('typetun is not harmed by SIGHUP, SIGUSR1, SIGUSR2 and a closed output', options, async (t) => {
   const place = await Place.make(t);
   const running = await place.foreground({ LOG_LEVEL: 'verbose' });

@@ -280,6 +280,20 @@ test('listenUapi refuses a socket that somebody listens on, and replaces a stale
   c.close();
 });
 
+test('listenUapi waits for a daemon that is about to end', async (t) => {
+  const directory = temporaryDirectory(t);
+  const options = { name: 'wg0', target: new MemoryDevice(), directory, log: () => {} };
+  const first = await listenUapi(options);
+  const free = checkSocketFree('wg0', directory);
+  const second = listenUapi(options);
+  // Both have met the first one by now.
+  await sleep(200);
+  await first.close();
+  await free;
+  await (await second).close();
+  assert.deepEqual(readdirSync(directory), []);
+});
+
 /** A socket file whose listener is gone: linked away before its owner unlinks the name it knows. */
 async function leaveStaleSocket(path: string): Promise<void> {
   const { linkSync } = await import('node:fs');

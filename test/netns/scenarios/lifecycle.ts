@@ -9,7 +9,7 @@ import assert from 'node:assert/strict';
 import { existsSync, readdirSync, rmSync } from 'node:fs';
 import { type Device, type Lab, until } from '../harness.js';
 import type { Scenario } from '../scenario.js';
-import { endpoints, ping, tunnel, V4, V6 } from '../topology.js';
+import { endpoints, PORTS, ping, tunnel, V4, V6 } from '../topology.js';
 import { AMOUNT, floods } from '../traffic.js';
 
 /** The daemon of a device ends by itself, its socket file goes; typetun says so by exit code 0. */
@@ -55,9 +55,14 @@ const moves: Scenario = {
     await lab.ip(3, `address add ${V4[0]}/24 dev ${a.name}`);
     await lab.ip(3, `link set ${a.name} up`);
     await ping(lab, 3, V4[1]);
+    const sockets = (): Promise<string> => lab.in(0, `ss -Huln "sport = :${PORTS[0]}"`);
+    assert.notEqual(await sockets(), '');
     await lab.ip(3, `link set ${a.name} down`);
+    // wireguard-go is not told by a device that was moved.
+    if (a.implementation === 'typetun') await until('its sockets to be closed', async () => (await sockets()) === '');
     await lab.ip(3, `link set ${a.name} up`);
     await ping(lab, 2, V4[0]);
+    assert.notEqual(await sockets(), '');
   },
 };
 
