@@ -61,6 +61,8 @@ const moves: Scenario = {
     // wireguard-go is not told by a device that was moved.
     if (a.implementation === 'typetun') await until('its sockets to be closed', async () => (await sockets()) === '');
     await lab.ip(3, `link set ${a.name} up`);
+    // Down ended the session, which b cannot know: it is a that begins.
+    await ping(lab, 3, V4[1]);
     await ping(lab, 2, V4[0]);
     assert.notEqual(await sockets(), '');
   },
