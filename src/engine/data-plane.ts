@@ -152,6 +152,8 @@ export class DataPlane {
       if (error !== 0) return error;
     }
     if (change.listenPort !== undefined) {
+      // An interface that was set up or down before this was asked for is so, though its news may not be read yet.
+      this.#look();
       const error = this.#sockets.setPort(change.listenPort, this.#bindError !== 0);
       if (error !== 0) {
         this.#sockets.setMark(fwmark);

@@ -344,7 +344,7 @@ test('typetun whose port is taken says so once, and comes up with another one', 
   assert.equal(running.stdout.match(text)?.length, 1, running.stdout);
   assert.equal(await ask(place.socket, 'set=1\nlisten_port=12347\n\n'), 'errno=0\n');
   await until(() => running.stdout.includes('listening on port 12347'));
-  // Or this one is free, and the interface set down and up.
+  // Or this one is free, and the interface set down and up. While it is down, any port can be set.
   await place.ip('link', 'set', place.name, 'down');
   assert.equal(await ask(place.socket, 'set=1\nlisten_port=12346\n\n'), 'errno=0\n');
   holder.child.kill();

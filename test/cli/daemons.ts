@@ -62,6 +62,7 @@ export class Place {
   readonly namespace: string;
   readonly name: string;
   readonly socket: string;
+  readonly #started: Running[] = [];
 
   /** A namespace of its own, and an interface name that nobody has. */
   static async make(t: TestContext): Promise<Place> {
@@ -85,7 +86,9 @@ export class Place {
     options?: SpawnOptions,
   ): Running {
     const env: NodeJS.ProcessEnv = { ...process.env, LOG_LEVEL: undefined, TYPETUN_AEAD: undefined, ...environment };
-    return new Running('ip', ['netns', 'exec', this.namespace, command, ...args], { env, ...options });
+    const running = new Running('ip', ['netns', 'exec', this.namespace, command, ...args], { env, ...options });
+    this.#started.push(running);
+    return running;
   }
 
   typetun(args: readonly string[] = [this.name], environment?: NodeJS.ProcessEnv, options?: SpawnOptions): Running {
@@ -128,6 +131,8 @@ export class Place {
   async #clean(): Promise<void> {
     const pid = this.daemon();
     if (pid !== undefined) process.kill(pid, 'SIGKILL');
+    // What a failed test did not end would keep its file from ending.
+    for (const { child } of this.#started) if (child.exitCode === null) child.kill('SIGKILL');
     await run('ip', ['netns', 'del', this.namespace]);
     await run('rm', ['-f', this.socket]);
   }
