@@ -3,6 +3,7 @@
  */
 import type { StreamedChange } from '../core/change.js';
 import type { Device, DeviceEvent } from '../core/device.js';
+import { DATA_OVERHEAD } from '../core/messages.js';
 import type { Keystream } from '../crypto/aead.js';
 import type { Crypto } from '../crypto/index.js';
 import { bootTimeMs } from '../linux/clock.js';
@@ -10,6 +11,7 @@ import { Errno } from '../linux/errno.js';
 import { ChangeMonitor, ROUTING_GROUPS, RouteQuery } from '../linux/netlink.js';
 import { EventFd, POLLERR, POLLHUP, POLLIN, POLLOUT, Poller } from '../linux/poll.js';
 import { TunDevice } from '../linux/tun.js';
+import { segmentsOfMessage } from '../linux/udp-sender.js';
 import { DeviceWatcher } from '../linux/watcher.js';
 import { describeEvent } from './events.js';
 import type { DeviceReport } from './handle.js';
@@ -207,6 +209,8 @@ export class DataPlane {
     if (state.mtu !== this.#mtu) {
       this.#mtu = state.mtu;
       this.#path.setMtu(state.mtu);
+      // A super-packet then leaves as one message.
+      if (this.#tunReads.tcp) this.#watcher.limitSegments(segmentsOfMessage(state.mtu + DATA_OVERHEAD));
       this.#log('debug', `MTU updated: ${state.mtu}`);
     }
     if (!state.up) this.#bindError = 0;

@@ -37,6 +37,11 @@ export const ROUTING_GROUPS: number =
     RTMGRP_NEXTHOP) >>>
   0;
 
+const RTM_SETLINK = 19;
+const IFLA_IFNAME = 3;
+const IFLA_GSO_MAX_SEGS = 40;
+/** nlmsghdr and ifinfomsg. */
+const LINK_HEADER = 32;
 const RTM_NEWROUTE = 24;
 const RTM_GETROUTE = 26;
 const NLM_F_REQUEST = 1;
@@ -92,6 +97,28 @@ export class ChangeMonitor {
   close(): void {
     close(this.fd);
   }
+}
+
+/**
+ * Limits the super-packets that the kernel makes for an interface of this thread's namespace.
+ * @param segments at most; what the kernel does not take, it leaves as it was
+ */
+export function setGsoMaxSegments(name: string, segments: number): void {
+  const bytes = new TextEncoder().encode(name);
+  const memory = allocate(LINK_HEADER + 8 + 4 + 16);
+  const view = new DataView(memory.buffer);
+  view.setUint32(0, memory.length, true);
+  view.setUint16(4, RTM_SETLINK, true);
+  view.setUint16(6, NLM_F_REQUEST, true);
+  view.setUint16(LINK_HEADER, 8, true);
+  view.setUint16(LINK_HEADER + 2, IFLA_GSO_MAX_SEGS, true);
+  view.setUint32(LINK_HEADER + 4, segments, true);
+  view.setUint16(LINK_HEADER + 8, 4 + bytes.length, true);
+  view.setUint16(LINK_HEADER + 10, IFLA_IFNAME, true);
+  memory.set(bytes, LINK_HEADER + 12);
+  const fd = openNetlink(0, SOCK_NONBLOCK);
+  send(fd, addressOf(memory), memory.length, 0);
+  close(fd);
 }
 
 /** Asks the kernel which interface a datagram would leave by. */

@@ -19,8 +19,15 @@ export interface SentRows {
   readonly tos: Uint8Array;
 }
 
+/** Of one message: UDP_MAX_SEGMENTS of older kernels, and what fits an IPv4 packet. */
 const MAX_SEGMENTS = 64;
 const MAX_BYTES = 65507;
+
+/** @returns how many datagrams of so many bytes one message takes: 1 at least */
+export function segmentsOfMessage(bytes: number): number {
+  return Math.max(1, Math.min(MAX_SEGMENTS, Math.floor(MAX_BYTES / bytes)));
+}
+
 const SOL_IP = 0;
 const IP_TOS = 1;
 const IP_PKTINFO = 8;

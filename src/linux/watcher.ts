@@ -10,7 +10,7 @@ import { fstatSync, statSync } from 'node:fs';
 import { bootTimeMs } from './clock.js';
 import { Errno, SystemError } from './errno.js';
 import { close } from './libc.js';
-import { ChangeMonitor, LINK_GROUPS } from './netlink.js';
+import { ChangeMonitor, LINK_GROUPS, setGsoMaxSegments } from './netlink.js';
 import { withNetns } from './netns.js';
 import { InterfaceControl, type TunDevice } from './tun.js';
 
@@ -82,6 +82,12 @@ export class DeviceWatcher {
       if (this.#visit((control) => control.setMtu(name, mtu)) === true) return true;
     }
     return false;
+  }
+
+  /** Limits the super-packets that come from the device to so many segments, where that can be done. */
+  limitSegments(segments: number): void {
+    const name = this.#tun.name();
+    if (name !== undefined) this.#visit(() => setGsoMaxSegments(name, segments));
   }
 
   close(): void {
