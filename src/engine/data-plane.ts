@@ -124,12 +124,16 @@ export class DataPlane {
       if (link || this.#watcher.intervalMs !== Number.POSITIVE_INFINITY) this.#look();
       if (!this.#up) continue;
       const sockets = this.#sockets.all;
+      // What comes in may be answered before the writing of it returns: the TUN is asked without a poll then.
+      let readable = (tun & POLLIN) !== 0 || this.#path.busy;
       for (let i = 0; i < sockets.length; i++) {
-        if (this.#poller.got(SOCKETS + i) !== 0) this.#path.receive(sockets[i]!, now);
+        if (this.#poller.got(SOCKETS + i) === 0) continue;
+        this.#path.receive(sockets[i]!, now);
+        readable = true;
       }
       this.#handshakesWaiting = this.device.processHandshakes(HANDSHAKES_A_TURN, now);
       this.#flush(now);
-      if ((tun & POLLIN) !== 0 || this.#path.busy) this.#readTun(now);
+      if (readable) this.#readTun(now);
       if (now >= this.device.nextTimeout()) this.device.handleTimeout(now);
       this.#flush(now);
       this.#path.account();
