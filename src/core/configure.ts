@@ -97,7 +97,8 @@ export class Configuration {
     // Not capped as the network's events are: bounded by the change itself.
     events.push({
       type: 'prefix-moved',
-      prefix: { address: prefix.address, cidr: prefix.cidr },
+      // The change may lend its address for the time of the call alone.
+      prefix: { address: prefix.address.slice(), cidr: prefix.cidr },
       from: peers.publicKey(previous),
       to: peers.publicKey(peer.index),
     });
