@@ -49,7 +49,7 @@ async function measure(options: Options, args: readonly string[]): Promise<Resul
     const whole = contestants.filter((one) => one.whole);
     if (soak > 0) groups.push(...(await measureSoak(contestants, soak, say)));
     else {
-      groups.push(...(await measureNetwork({ contestants, subjects, rounds, seconds, say, fail })));
+      groups.push(...(await measureNetwork({ contestants, subjects, rounds, seconds, quick, say, fail })));
       const run = { contestants: whole, rounds, quick, say, fail };
       if (subjects.has('handshakes')) groups.push(...(await measureHandshakes(run)));
       if (subjects.has('scale')) groups.push(...(await measureScale(run)));

@@ -19,6 +19,7 @@ export interface NetworkOptions {
   readonly rounds: number;
   /** Of one throughput figure; pings take as long, or a part of it. */
   readonly seconds: number;
+  readonly quick: boolean;
   readonly say: (line: string) => void;
   /** Told what could not be measured. */
   readonly fail: (reason: string) => void;
@@ -35,6 +36,9 @@ interface Step {
   measure(tunnel: Tunnel, seconds: number, put: Put): Promise<void>;
 }
 
+/** Silence before and while the time of idle daemons is taken. */
+const SETTLE_S = 10;
+const IDLE_S = 3;
 /** Of what a contestant carried at most, in the tail's step. */
 const TAIL_LOAD = 0.8;
 /** Milliseconds between pings whose 99.9th percentile is wanted: there must be thousands of them. */
@@ -154,13 +158,13 @@ const GROUPS: readonly (readonly [string, string, readonly Subject[]])[] = [
 ];
 
 export async function measureNetwork(options: NetworkOptions): Promise<Group[]> {
-  const { contestants, subjects, rounds } = options;
+  const { contestants, subjects, rounds, quick } = options;
   const table = new Table(rounds);
   const steps = STEPS.filter(({ subject }) => subjects.has(subject));
   if (subjects.has('start'))
     table.figure('start', 'start', 'from start to the first answer on the UAPI socket', 'ms', 'less');
   if (subjects.has('idle')) {
-    table.figure('idle', 'idle-cpu', 'processor time of a daemon with an idle session', '%', 'less');
+    if (!quick) table.figure('idle', 'idle-cpu', 'processor time of a daemon with an idle session', '%', 'less');
     table.figure('idle', 'rss-idle', 'resident memory of a daemon, idle', 'MiB', 'less');
   }
   for (const step of steps) step.announce(table);
@@ -182,7 +186,7 @@ export async function measureNetwork(options: NetworkOptions): Promise<Group[]> 
 }
 
 async function measureRound(
-  { subjects, seconds, rounds, say, fail }: NetworkOptions,
+  { subjects, seconds, rounds, quick, say, fail }: NetworkOptions,
   order: readonly Contestant[],
   steps: readonly Step[],
   table: Table,
@@ -209,7 +213,7 @@ async function measureRound(
       }
       await attempt('raising the tunnel', who, async () => void tunnels.push(await raise(who)));
     }
-    if (subjects.has('idle')) await measureIdle(tunnels, seconds, attempt);
+    if (subjects.has('idle')) await measureIdle(tunnels, quick ? 0 : IDLE_S, attempt);
     // Compilers warm up, buffers grow: the first second counts for nobody.
     if (steps.length > 0) {
       for (const { contestant, lab } of tunnels)
@@ -230,17 +234,19 @@ async function measureRound(
   }
 }
 
-/** All tunnels at once: they do nothing. */
+/** All tunnels at once: they do nothing. @param seconds of silence, or 0 for memory alone */
 async function measureIdle(
   tunnels: readonly Tunnel[],
   seconds: number,
   attempt: (title: string, who: Contestant, run: (to: Put) => void) => Promise<void>,
 ): Promise<void> {
+  // What starting up left to do (collectors, compilers) is done by then.
+  if (seconds > 0) await sleep(SETTLE_S * 1000);
   const before = tunnels.map(({ devices }) => cpuSeconds(devices));
   await sleep(seconds * 1000);
   for (const [i, { contestant, devices }] of tunnels.entries()) {
     await attempt('idle', contestant, (to) => {
-      to('idle-cpu', ((cpuSeconds(devices) - before[i]!) / devices.length / seconds) * 100);
+      if (seconds > 0) to('idle-cpu', ((cpuSeconds(devices) - before[i]!) / devices.length / seconds) * 100);
       to('rss-idle', residentMib(devices));
     });
   }
