@@ -38,7 +38,7 @@ for (const { name, f, net, net2, far, bits, host } of FAMILIES) {
     let monitor: ChangeMonitor;
     before(() => {
       cable = new Cable();
-      cable.b.run(`ip addr add ${net}3/${bits} dev v0 ${f === 6 ? 'nodad' : ''}`);
+      cable.b.addAddress(`${net}3`, bits, 'v0');
       monitor = cable.b.enter(() => new ChangeMonitor(ROUTING_GROUPS));
       a = new Side(cable.a);
       b = new Side(cable.b);
@@ -95,7 +95,7 @@ for (const { name, f, net, net2, far, bits, host } of FAMILIES) {
         assert.equal(answer(row), full(`${net}2`));
         assert.equal(b.flags(row) & SUPPRESSED, SUPPRESSED);
         assert.equal(answer(row), full(`${net}2`));
-        cable.b.run(`ip addr add ${net}3/${bits} dev v0 ${f === 6 ? 'nodad' : ''}`);
+        cable.b.addAddress(`${net}3`, bits, 'v0');
         noticeChanges();
         // It is back, and so is the memory of it.
         assert.equal(answer(row), full(`${net}3`));
@@ -113,14 +113,13 @@ for (const { name, f, net, net2, far, bits, host } of FAMILIES) {
         b.sockets.every(({ gso }) => gso),
         'GSO was not to blame',
       );
-      cable.b.run(`ip addr add ${net}3/${bits} dev v0 ${f === 6 ? 'nodad' : ''}`);
+      cable.b.addAddress(`${net}3`, bits, 'v0');
       noticeChanges();
     });
 
     it('answers from an address of another interface', () => {
-      cable.b.run(
-        `ip link add d0 type veth peer name d1; ip link set d1 up; ip link set d0 up; ip addr add ${far}/${bits} dev d0 ${f === 6 ? 'nodad' : ''}`,
-      );
+      cable.b.run('ip link add d0 type veth peer name d1; ip link set d1 up; ip link set d0 up');
+      cable.b.addAddress(far, bits, 'd0');
       cable.a.run(`ip -${f} route add ${far}/${host} via ${net}2`);
       noticeChanges();
       const row = hear(far);
@@ -130,14 +129,12 @@ for (const { name, f, net, net2, far, bits, host } of FAMILIES) {
 
     it('lets go when a better route leaves elsewhere, and takes it up again', () => {
       cable.a.run(`ip link add w0 type veth peer name w0 netns ${cable.b.pid}`);
-      for (const [side, number] of [
-        [cable.a, 1],
-        [cable.b, 2],
-      ] as const) {
+      for (const side of [cable.a, cable.b]) {
         side.run(`echo 0 > /proc/sys/net/ipv4/conf/all/rp_filter; echo 0 > /proc/sys/net/ipv4/conf/w0/rp_filter
-          ip addr add ${net2}${number}/${bits} dev w0 ${f === 6 ? 'nodad' : ''}; ip link set w0 up`);
+          ip link set w0 up`);
       }
-      until('the second cable is up', () => !cable.b.run(`ip -${f} addr show dev w0`).includes('tentative'));
+      cable.a.addAddress(`${net2}1`, bits, 'w0');
+      cable.b.addAddress(`${net2}2`, bits, 'w0');
       noticeChanges();
       const row = hear(`${net}2`);
       assert.equal(answer(row), full(`${net}2`));

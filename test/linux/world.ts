@@ -58,6 +58,17 @@ export class Netns {
     });
   }
 
+  /**
+   * Gives an interface an address, which is in use when this returns: of IPv6 the kernel makes the local route
+   * later, from a queue of work, also where no duplicate is looked for.
+   */
+  addAddress(address: string, bits: number, device: string): void {
+    const v6 = address.includes(':');
+    this.run(`ip addr add ${address}/${bits} dev ${device} ${v6 ? 'nodad' : ''}`);
+    if (!v6 || !this.run(`ip link show ${device} up`)) return;
+    until(`${address} is in use`, () => this.run(`ip -6 route show table local ${address}`) !== '');
+  }
+
   /** Runs code of this thread there. */
   enter<T>(action: () => T): T {
     const fd = openPath(this.path, O_CLOEXEC);
