@@ -46,18 +46,20 @@ export function refuse(code: ConfigErrorCode, problem: string, text: Uint8Array)
 export const HIDDEN: Uint8Array = new TextEncoder().encode('(hidden)');
 
 /** A word of this many of base64's digits may be a key, or most of one, with something before it. */
-const KEY_LIKE = { least: 40, most: 64 } as const;
+const KEY_LIKE = { least: 40, most: 128 } as const;
+/** A public key and its name, and not a line that has lost its end. */
+const MAX_PUBLIC_BYTES = 64;
 const SECRET_NAMES: readonly string[] = ['privatekey', 'presharedkey'];
 
 /**
- * A copy of a line that nobody understood, fit to be shown: without what may be a secret key. Public keys under
- * their own name stay.
+ * A copy of a line, or of a part of one, fit to be shown: without what may be a secret key. A public key under its own
+ * name stays.
  * @param line without white space
  */
 export function withoutKeys(line: Uint8Array): Uint8Array {
   const name = SECRET_NAMES.find((it) => startsWith(line, it));
   if (name !== undefined) return join(line.subarray(0, name.length), Uint8Array.of(0x3d), HIDDEN);
-  if (startsWith(line, 'publickey=')) return new Uint8Array(line);
+  if (line.length <= MAX_PUBLIC_BYTES && startsWith(line, 'publickey=')) return new Uint8Array(line);
   const parts: Uint8Array[] = [];
   let shown = 0;
   for (let start = 0; start < line.length; start++) {
@@ -72,6 +74,12 @@ export function withoutKeys(line: Uint8Array): Uint8Array {
     start = end;
   }
   return join(...parts, line.subarray(shown));
+}
+
+/** An error of a single value with its line, and with its text fit to be shown. */
+export function atLine({ code, problem, text }: ConfigError, line: number): ConfigError {
+  const isPublicKey = code === 'ERR_CONFIG_KEY' && (text?.length ?? 0) <= MAX_PUBLIC_BYTES;
+  return new ConfigError(code, problem, text === undefined || isPublicKey ? text : withoutKeys(text), line);
 }
 
 function startsWith(line: Uint8Array, word: string): boolean {

@@ -5,7 +5,7 @@
  */
 import type { Endpoint } from '../core/endpoint.js';
 import { ByteSlab } from '../uapi/slab.js';
-import { ConfigError, withoutKeys } from './errors.js';
+import { atLine, ConfigError, withoutKeys } from './errors.js';
 import { LineReader } from './lines.js';
 import { emptyQuickConfig, QuickLines, readQuickLine } from './quick.js';
 import type { PeerConfig, PeerEndpoint, QuickConfig, WgQuickConfig, WireGuardConfig } from './types.js';
@@ -101,7 +101,7 @@ class Parser {
       if (known) return;
     } catch (error) {
       if (!(error instanceof ConfigError) || error.line !== undefined) throw error;
-      throw new ConfigError(error.code, error.problem, error.text, line);
+      throw atLine(error, line);
     }
     this.#unrecognized(text);
   }

@@ -1,5 +1,5 @@
 /** The lines that wg-quick(8) reads itself and wg(8) never sees. */
-import { ConfigError } from './errors.js';
+import { ConfigError, withoutKeys } from './errors.js';
 import { LineReader } from './lines.js';
 import type { QuickConfig } from './types.js';
 import { decode, isSpace } from './values.js';
@@ -90,7 +90,7 @@ export function readQuickLine(reader: LineReader, key: string, quick: QuickConfi
   const equals = raw.indexOf(EQUALS);
   const hash = raw.indexOf(HASH);
   if (equals < 0 || (hash >= 0 && hash < equals)) {
-    throw new ConfigError('ERR_CONFIG_LINE', 'Line unrecognized', new Uint8Array(reader.compact()), line);
+    throw new ConfigError('ERR_CONFIG_LINE', 'Line unrecognized', withoutKeys(reader.compact()), line);
   }
   if (Object.hasOwn(HOOKS, key)) {
     quick[HOOKS[key as keyof typeof HOOKS]].push({ text: decode(raw.subarray(equals + 1)).trim(), line });
@@ -98,7 +98,7 @@ export function readQuickLine(reader: LineReader, key: string, quick: QuickConfi
   }
   const text = decode(raw.subarray(equals + 1, hash < 0 ? raw.length : hash)).trim();
   const refuse = (problem: string): never => {
-    throw new ConfigError('ERR_CONFIG_VALUE', problem, new TextEncoder().encode(text), line);
+    throw new ConfigError('ERR_CONFIG_VALUE', problem, withoutKeys(new TextEncoder().encode(text)), line);
   };
   const parts = text
     .split(/[,\s]+/)

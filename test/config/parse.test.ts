@@ -9,6 +9,7 @@ import {
   stripQuickLines,
   type WireGuardConfig,
 } from '../../src/config/index.js';
+import { randomFrom } from '../uapi/helpers.js';
 
 const PRIVATE = 'yAnz5TF+lXXJte14tji3zlMNq+hd2rYUIgJBgB3fBmk=';
 const PEER = 'xTIBA5rboUvnH4htodjb6e697QjLERt1NAB4mZqp8Dg=';
@@ -258,6 +259,38 @@ SaveConfig = TRUE
 [Peer]
 PublicKey = ${PEER}
 `;
+
+describe('parseConfig and parseQuickConfig', () => {
+  it('take any bytes for a configuration or for an error with a line', () => {
+    const random = randomFrom(9);
+    const seeds = [QUICK, `[Peer]\nPublicKey=${PEER}\nEndpoint=[::1]:5\nAllowedIPs=10.0.0.0/8,::/0\n`].map((it) =>
+      Buffer.from(it),
+    );
+    const alphabet = Buffer.from('[]=,#:/%+-.0159abfx \t\r\n\0\xff');
+    let right = 0;
+    for (let round = 0; round < 20_000; round++) {
+      const file = [...seeds[random(seeds.length)]!];
+      for (let i = random(4); i > 0; i--) {
+        file.splice(
+          random(file.length + 1),
+          random(3),
+          ...(random(3) === 0 ? [] : [alphabet[random(alphabet.length)]!]),
+        );
+      }
+      for (const parse of [parseConfig, parseQuickConfig]) {
+        try {
+          parse(Uint8Array.from(file)).wipe();
+          right++;
+        } catch (error) {
+          assert.ok(error instanceof ConfigError, `${error} ${Buffer.from(file)}`);
+          assert.ok(error.line! >= 1 && error.line! <= 20, error.message);
+          assert.ok(!error.message.includes(PRIVATE.slice(0, 43)), error.message);
+        }
+      }
+    }
+    assert.ok(right > 5_000 && right < 35_000, `${right} of 40,000 were right`);
+  });
+});
 
 describe('parseQuickConfig', () => {
   it('reads what wg-quick adds, and the rest', () => {
