@@ -156,7 +156,7 @@ export class RootlessDevice extends EngineDevice {
 
   /**
    * A dispatcher for `fetch(url, { dispatcher })` and for undici: connections are made inside the tunnel.
-   * @param Agent undici's class, of the version that fits the `fetch` it is for (README of typetun, "fetch")
+   * @param Agent undici's class, of the version that fits the `fetch` it is for (docs/library.md, "HTTP and fetch")
    * @param options for Agent; and for TLS, in `tls`
    * @example
    * import { Agent } from 'undici';

@@ -78,6 +78,29 @@ withNamespaces(import.meta.filename, () => {
       assert.match(said, /^ERR_UAPI_NO_DEVICE: nothing listens on \S+c0\.sock$/m);
     });
 
+    it('say what is not permitted, in one line, and leave nothing', { skip: noUser() }, async () => {
+      const examples = INSIDE.typetun.replace(/bin\/typetun$/, 'dist/examples');
+      const prepare = 'chmod 0600 /dev/net/tun';
+      for (const [words, said] of [
+        [
+          [...asUser(), INSIDE.node, `${examples}/host.js`, 'wg9'],
+          /^EPERM: no permission to make wg9: run as root, .*\n$/,
+        ],
+        [
+          [...asUser({ prepare }), INSIDE.node, `${examples}/host.js`, 'wg9'],
+          /^EACCES: \/dev\/net\/tun cannot be opened .*\n$/,
+        ],
+        [
+          [...asUser({ prepare }), INSIDE.node, `${examples}/rootless.js`],
+          /^EACCES: \/dev\/net\/tun is closed to this user .*\n$/,
+        ],
+      ] as const) {
+        const failure = (await run(...words).catch((error: unknown) => error)) as { code?: number; stderr?: string };
+        assert.equal(failure.code, 1);
+        assert.match(failure.stderr ?? '', said);
+      }
+    });
+
     it('rootless: HTTP through a tunnel, as an ordinary user', { skip: noUser() }, async () => {
       const said = await run(
         ...asUser(),
