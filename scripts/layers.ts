@@ -19,7 +19,7 @@ interface Rule {
 /** One row a layer, the highest first (see ARCHITECTURE.md). A file of its own rule is named before its folder. */
 const RULES: Readonly<Record<string, Rule>> = {
   cli: {
-    below: ['rootless', 'engine', 'uapi', 'config', 'offload', 'linux', 'crypto', 'core'],
+    below: ['rootless', 'engine', 'api', 'uapi', 'config', 'offload', 'linux', 'crypto', 'core'],
     node: true,
     packages: [],
   },

@@ -63,7 +63,7 @@ export class PacketDevice extends Emitter<DeviceEvents> implements WireGuardDevi
   readonly #now: () => number;
   readonly #stride: number;
   readonly #room: number;
-  readonly #arena: Uint8Array;
+  readonly #arena: Uint8Array<ArrayBuffer>;
   readonly #crypto: NobleCrypto;
   readonly #device: Device;
   readonly #outbound = new PacketBatch(ROWS);
@@ -78,8 +78,14 @@ export class PacketDevice extends Emitter<DeviceEvents> implements WireGuardDevi
   #isClosed = false;
   readonly #onAbort = (): void => this.#close();
 
-  /** @internal */
-  constructor(options: PacketDeviceOptions) {
+  /**
+   * @param makeCrypto the cipher for packets in the memory that it is given
+   * @internal
+   */
+  constructor(
+    options: PacketDeviceOptions,
+    makeCrypto: (arena: Uint8Array<ArrayBuffer>) => NobleCrypto = createNobleSuite,
+  ) {
     super();
     const { mtu = DEFAULT_MTU, now, wallTimeMs = Date.now } = checkOptions(options);
     this.#options = options;
@@ -88,7 +94,7 @@ export class PacketDevice extends Emitter<DeviceEvents> implements WireGuardDevi
     this.#stride = HEADROOM + ((this.#room + 63) & ~63) + TAILROOM;
     this.#receiveAt = ROWS * this.#stride + HEADROOM;
     this.#arena = new Uint8Array(this.#receiveAt + MAX_DATAGRAM + TAILROOM);
-    this.#crypto = createNobleSuite(this.#arena);
+    this.#crypto = makeCrypto(this.#arena);
     this.#device = new Device({ suite: this.#crypto.suite, arena: this.#arena, wallTimeMs });
     this.#source = this.#device.endpoints.allocate();
     this.#device.setMtu(mtu);
