@@ -11,7 +11,7 @@ import { type Group, Table } from './results.js';
 import { lower, residentMib } from './stage.js';
 
 const SIZES: readonly number[] = [1, 1_000, 10_000, 100_000];
-const QUICK_SIZES: readonly number[] = [1, 1_000, 10_000];
+const QUICK_SIZES: readonly number[] = [1, 1_000];
 /** From so many on, what a peer costs is more than what measuring costs. */
 const LEAST_FOR_MEMORY = 10_000;
 const ANSWER_LIMIT_MS = 60_000;
