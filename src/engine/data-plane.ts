@@ -265,7 +265,8 @@ export class DataPlane {
   /** Logs what is in use, once it is known and whenever it changed: a feature that was refused is off. */
   #tellOffloads(): void {
     const { writer } = this.#path;
-    const [first, second] = this.#sockets.all;
+    const first = this.#sockets.all[0];
+    const second = this.#sockets.all[1];
     const now = Number(writer.tcp) | (Number(writer.udp) << 1) | (Number(first?.gso) << 2) | (Number(second?.gso) << 3);
     if (now === this.#offloadsTold) return;
     this.#offloadsTold = now;

@@ -6,8 +6,12 @@ const memory = allocate(16);
 const view = new DataView(memory.buffer);
 const address = addressOf(memory);
 
-/** Milliseconds since boot, time suspended included: clock_gettime(2), CLOCK_BOOTTIME. */
+/**
+ * Whole milliseconds since boot, time suspended included: clock_gettime(2), CLOCK_BOOTTIME. For 24 days they are
+ * small integers to V8, which are passed on without being allocated.
+ */
 export function bootTimeMs(): number {
   clockGetTime(CLOCK_BOOTTIME, address);
-  return view.getUint32(0, true) * 1000 + view.getUint32(4, true) * 2 ** 32 * 1000 + view.getUint32(8, true) / 1e6;
+  const seconds = view.getUint32(0, true) + view.getUint32(4, true) * 2 ** 32;
+  return seconds * 1000 + Math.floor(view.getUint32(8, true) / 1e6);
 }
