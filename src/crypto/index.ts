@@ -13,6 +13,7 @@ import { primitivesWork } from './check.js';
 import { createEvp } from './evp.js';
 import { hashes } from './hashes.js';
 import { NativeKeys } from './keys.js';
+import { createNativeHashes } from './native-hashes.js';
 import { createNobleSuite } from './noble.js';
 import { findOpenSsl, type OpenSsl } from './openssl.js';
 import { createPrimitives } from './primitives.js';
@@ -135,7 +136,7 @@ export function createSuite(options: CryptoOptions): Crypto {
   const aead =
     backend === 'evp' ? createEvp(library, arena, keys) : createPrimitives(library, arena, keys, options.keystream);
   const suite: Suite = {
-    ...hashes,
+    ...(createNativeHashes(library) ?? hashes),
     ...oneShotFunctions(aead),
     random: createRandom(),
     importPrivateKey: (backend === 'primitives' && createDirectX25519(library)) || createX25519(library),
