@@ -55,6 +55,8 @@ export class Node {
   /** Cleartext packets that came out of its tunnel. */
   readonly delivered: Uint8Array[] = [];
   readonly events: DeviceEvent[] = [];
+  /** Transport keys in the order they were installed: of each session first the one it sends with. */
+  readonly keys: number[] = [];
   readonly #out = new PacketBatch(ROWS);
   readonly #in = new PacketBatch(ROWS);
   readonly #source: number;
@@ -69,6 +71,10 @@ export class Node {
       ...crypto.suite,
       random: (out: Uint8Array) => {
         for (let i = 0; i < out.length; i++) out[i] = Math.floor(random() * 256);
+      },
+      installKey: (key: Uint8Array) => {
+        this.keys.push(crypto.suite.installKey(key));
+        return this.keys.at(-1)!;
       },
     };
     this.device = new Device({ suite, arena: this.arena, wallTimeMs: () => clock.wall });
@@ -117,6 +123,25 @@ export class Node {
     this.device.planOutbound(batch, this.clock.now);
     this.#seal();
     this.flush();
+  }
+
+  /** A data message as this node would send it, with any counter. @param like one that it sent */
+  forge(like: Datagram, key: number, counter: bigint, packet: Uint8Array): Datagram {
+    const batch = this.#out;
+    const offset = OUT + HEADROOM;
+    batch.count = 1;
+    batch.offset[0] = offset;
+    batch.length[0] = packet.length;
+    batch.key[0] = key;
+    batch.counterLo[0] = Number(counter & 0xffffffffn);
+    batch.counterHi[0] = Number(counter >> 32n);
+    this.arena.set(packet, offset);
+    this.cipher.seal(batch);
+    const bytes = new Uint8Array(16 + packet.length + 16);
+    bytes.set(like.bytes.subarray(0, 8));
+    new DataView(bytes.buffer).setBigUint64(8, counter, true);
+    bytes.set(this.arena.subarray(offset, offset + packet.length + 16), 16);
+    return { ...like, bytes };
   }
 
   /** Datagrams arrive from the wire. */
