@@ -9,6 +9,7 @@ import { mkdirSync, mkdtempSync, rmSync, writeFileSync } from 'node:fs';
 import { tmpdir } from 'node:os';
 import { join } from 'node:path';
 import { after, before, describe, it } from 'node:test';
+import { SHOW_FIELDS } from '../../src/cli/wg/commands.js';
 import { FULL, missing, withPrivateRun } from '../netns/environment.js';
 import { startDevice } from './device.js';
 import { type Exemption, Generator, KEYS, type KeyFiles, PRIVATE } from './generate.js';
@@ -28,22 +29,7 @@ const [STOCK, OURS] = ['ttdiffs', 'ttdiffo'];
 
 /** Habits in which ours differs on purpose: docs/adr. Each says how the outputs are brought to the same. */
 const NEWER_USAGE = (text: string): string => text.replaceAll('[+|-]', '');
-const FIELDS = [
-  'public-key',
-  'private-key',
-  'listen-port',
-  'fwmark',
-  'peers',
-  'preshared-keys',
-  'endpoints',
-  'allowed-ips',
-  'latest-handshakes',
-  'transfer',
-  'persistent-keepalive',
-  'dump',
-  'bogus',
-  '',
-];
+const FIELDS: readonly string[] = [...SHOW_FIELDS, 'bogus', ''];
 
 withPrivateRun(import.meta.filename, () => {
   describe('wg and typetun wg', { skip: missing(['wg']) }, () => {

@@ -1,5 +1,6 @@
 /** What `wg` sees of its process, so that tests can run it in their own. */
 import { closeSync, fstatSync, openSync, readSync, writeSync } from 'node:fs';
+import { isatty } from 'node:tty';
 
 export interface Io {
   readonly env: Readonly<Record<string, string | undefined>>;
@@ -31,7 +32,7 @@ function pause(timeMs: number): void {
 export function processIo(): Io {
   return {
     env: process.env,
-    isTerminal: process.stdout.isTTY === true,
+    isTerminal: isatty(1),
     out: (text) => writeAll(1, text),
     err: (text) => writeAll(2, text),
     readInput: (max) => readAll(0, max),
