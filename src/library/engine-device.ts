@@ -95,12 +95,12 @@ export class EngineDevice extends EventEmitter<DeviceEvents> implements WireGuar
   async status(): Promise<DeviceStatus> {
     this.checkOpen();
     try {
-      const report = await this.#engine.report();
       const peers: PeerStatus[] = [];
       for await (const chunk of this.#engine.peers()) {
         for (const peer of chunk) peers.push(peerStatus(peer, scopeName));
       }
-      return deviceStatus(report, peers);
+      // Last, as it holds the private key, and nothing that could fail comes after it.
+      return deviceStatus(await this.#engine.report(), peers);
     } catch (error) {
       throw libraryError(error);
     }
