@@ -4,6 +4,7 @@ import { UAPI_DIRECTORY } from '../uapi/paths.js';
 export const USAGE: string = `Usage: typetun [-f|--foreground] [--offload=LIST] INTERFACE
        typetun wg [COMMAND] [ARGUMENTS]
        typetun wg-quick up|down|save|strip FILE|INTERFACE
+       typetun exec [OPTION...] CONFIG [--] COMMAND [ARGUMENT...]
        typetun demo
        typetun --version | --help
 

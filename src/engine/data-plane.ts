@@ -121,7 +121,7 @@ export class DataPlane {
       // Looking at the device sets its place anew: what was got is read first.
       const tun = this.#poller.got(TUN);
       const link = this.#poller.got(LINK) !== 0 || (tun & (POLLERR | POLLHUP | POLLOUT)) !== 0;
-      if (link || this.#watcher.intervalMs !== Number.POSITIVE_INFINITY) this.#look();
+      if (link || this.#watcher.isDue(now)) this.#look();
       if (!this.#up) continue;
       const sockets = this.#sockets.all;
       // What comes in may be answered before the writing of it returns: the TUN is asked without a poll then.

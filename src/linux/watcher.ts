@@ -22,6 +22,8 @@ export interface DeviceState {
 
 /** How often a device away from home is looked at. */
 const AWAY_INTERVAL_MS = 500;
+/** How often, at most, its descriptor is asked between packets. */
+const AWAY_PEEK_MS = 20;
 /** Of a device whose namespace may not be entered. */
 const UNKNOWN_MTU = 1420;
 /** A device may move while it is looked at. */
@@ -35,6 +37,7 @@ export class DeviceWatcher {
   #last: DeviceState;
   #isAway = false;
   #lookedAt = Number.NEGATIVE_INFINITY;
+  #peekedAt = Number.NEGATIVE_INFINITY;
 
   /**
    * @param mtu taken for the device's until it can be seen
@@ -58,6 +61,11 @@ export class DeviceWatcher {
     return this.#isAway ? AWAY_INTERVAL_MS : Number.POSITIVE_INFINITY;
   }
 
+  /** Whether it is time to look without having been told, which happens away from home alone. Costs nothing. */
+  isDue(now: number): boolean {
+    return this.#isAway && now - this.#peekedAt >= AWAY_PEEK_MS;
+  }
+
   /**
    * Cheap enough to be called often: away from home, a visit is paid only when the descriptor shows a
    * change or the interval is over.
@@ -68,6 +76,7 @@ export class DeviceWatcher {
     const name = this.#tun.name();
     if (name === undefined) return undefined;
     const now = bootTimeMs();
+    this.#peekedAt = now;
     const fresh = this.#isAway && !told && now - this.#lookedAt < AWAY_INTERVAL_MS;
     if (fresh && name === this.#last.name && this.#tun.isUp() === this.#last.up) return this.#last;
     this.#lookedAt = now;

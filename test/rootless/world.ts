@@ -14,7 +14,7 @@ import { chmodSync, chownSync, mkdtempSync, rmSync, writeFileSync } from 'node:f
 import { tmpdir } from 'node:os';
 import { join } from 'node:path';
 import { fileURLToPath } from 'node:url';
-import { commandOf, type Device, Job, Lab } from '../netns/harness.js';
+import { commandOf, type Device, type Implementation, Job, Lab } from '../netns/harness.js';
 import { asUser, INSIDE, UID, type UserOptions } from './user.js';
 
 export const SERVER = ['10.66.0.1', 'fd66::1'] as const;
@@ -38,6 +38,8 @@ export interface RunOptions extends UserOptions {
 }
 
 export interface ConfigOptions {
+  readonly privateKey?: string;
+  readonly address?: string;
   /** Lines for [Interface]. */
   readonly lines?: readonly string[];
   readonly allowedIps?: string;
@@ -57,10 +59,11 @@ export class World {
   #clientKey = '';
   #files = 0;
 
-  static async make(): Promise<World> {
+  /** @param far whose implementation the far end is; wireguard-go's without */
+  static async make(far?: Implementation): Promise<World> {
     const world = new World();
     try {
-      await world.#build();
+      await world.#build(far ?? (commandOf('wireguard-go-newest') ? 'wireguard-go-newest' : 'wireguard-go'));
       return world;
     } catch (error) {
       await world.close();
@@ -68,7 +71,7 @@ export class World {
     }
   }
 
-  async #build(): Promise<void> {
+  async #build(far: Implementation): Promise<void> {
     const { lab } = this;
     chownSync(this.directory, UID, UID);
     chmodSync(this.directory, 0o711);
@@ -76,7 +79,7 @@ export class World {
     await lab.veth('c', 'veth0', 's', 'veth0');
     await lab.ip('c', `address add ${OUTSIDE.client}/24 dev veth0`);
     await lab.ip('s', `address add ${OUTSIDE.server}/24 dev veth0`);
-    this.device = await lab.device(commandOf('wireguard-go-newest') ? 'wireguard-go-newest' : 'wireguard-go', 's');
+    this.device = await lab.device(far, 's');
     const client = await lab.keys();
     this.#clientKey = client.privateKey;
     const { name } = this.device;
@@ -86,6 +89,13 @@ export class World {
     await lab.ip('s', `link set ${name} up mtu 1420`);
     this.server = await this.serve('s', SERVER);
     this.config = this.writeConfig();
+  }
+
+  /** One more peer of the far end. @returns the path of its configuration */
+  async addClient(address: string): Promise<string> {
+    const { privateKey, publicKey } = await this.lab.keys();
+    await this.lab.wg(`set ${this.device.name} peer ${publicKey} allowed-ips ${address}/32`);
+    return this.writeConfig({ privateKey, address: `${address}/32` });
   }
 
   /** Starts a server in a namespace. */
@@ -101,8 +111,8 @@ export class World {
     const path = join(this.directory, `tunnel${this.#files++}.conf`);
     const text = [
       '[Interface]',
-      `PrivateKey = ${this.#clientKey}`,
-      `Address = ${CLIENT[0]}/32, ${CLIENT[1]}/128`,
+      `PrivateKey = ${options.privateKey ?? this.#clientKey}`,
+      `Address = ${options.address ?? `${CLIENT[0]}/32, ${CLIENT[1]}/128`}`,
       `DNS = ${options.dns ?? SERVER[0]}`,
       ...(options.lines ?? []),
       '[Peer]',
