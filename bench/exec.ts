@@ -72,7 +72,15 @@ async function run(rounds: number, seconds: number): Promise<void> {
       for (const [direction, words] of Object.entries(DIRECTIONS)) {
         for (const [name, client, host] of contestants) {
           const id = `${name} ${direction}`;
-          const value = await gbits(world, client, ['--client', host, '--omit', `${WARM_UP_S}`, '--time', `${seconds}`, ...words]);
+          const value = await gbits(world, client, [
+            '--client',
+            host,
+            '--omit',
+            `${WARM_UP_S}`,
+            '--time',
+            `${seconds}`,
+            ...words,
+          ]);
           figures.set(id, [...(figures.get(id) ?? []), value]);
           console.log(`round ${round + 1} of ${rounds}  ${id}: ${value.toFixed(2)} Gbit/s`);
         }
