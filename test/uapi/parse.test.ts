@@ -279,12 +279,13 @@ test('SetParser ends every prefix and every random request with an errno, and ne
   assert.ok(refused > 15_000);
 });
 
-test('SetParser takes time in proportion to its input', () => {
+test('SetParser does work in proportion to its input', () => {
+  // Of the processor, so that what else the machine does is not counted.
   const time = (lines: number): number => {
     const text = bytes(`${PEER}${'allowed_ip=10.0.0.0/8\n'.repeat(lines)}\n`);
-    const start = performance.now();
+    const start = process.cpuUsage();
     assert.ok('change' in parse(text, 4096));
-    return performance.now() - start;
+    return process.cpuUsage(start).user;
   };
   time(20_000);
   const ratio = Math.min(...[1, 2, 3].map(() => time(320_000))) / Math.min(...[1, 2, 3].map(() => time(20_000)));
