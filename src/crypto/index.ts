@@ -101,30 +101,6 @@ export interface CryptoOptions {
   readonly openssl?: OpenSsl | null;
 }
 
-/** Up to so many bytes are no key: a timer's jitter, an index. */
-const SMALL_RANDOM = 8;
-
-/**
- * Random bytes. Small requests, which the data path makes for timers, are cut from a larger one: a call to
- * OpenSSL for each costs more than a packet. What was given out is forgotten.
- */
-function createRandom(): Suite['random'] {
-  const pool = new Uint8Array(1024);
-  let used = pool.length;
-  return (out) => {
-    const { length } = out;
-    if (length > SMALL_RANDOM) return void randomFillSync(out);
-    if (used + length > pool.length) {
-      randomFillSync(pool);
-      used = 0;
-    }
-    for (let i = 0; i < length; i++) {
-      out[i] = pool[used]!;
-      pool[used++] = 0;
-    }
-  };
-}
-
 /** @throws CryptoError when the back end cannot work here */
 export function createSuite(options: CryptoOptions): Crypto {
   const { arena, openssl = openSsl() } = options;
@@ -138,7 +114,7 @@ export function createSuite(options: CryptoOptions): Crypto {
   const suite: Suite = {
     ...(createNativeHashes(library) ?? hashes),
     ...oneShotFunctions(aead),
-    random: createRandom(),
+    random: (out) => void randomFillSync(out),
     importPrivateKey: (backend === 'primitives' && createDirectX25519(library)) || createX25519(library),
     installKey: (key) => keys.install(key),
     removeKey(slot) {
