@@ -258,9 +258,12 @@ async function checkStale(path: string): Promise<void> {
 function knock(path: string): Promise<string | undefined> {
   return new Promise((resolve) => {
     const socket = connect(path, () => socket.resume());
-    socket.setTimeout(ENDING_MS, () => socket.destroy());
-    socket.on('timeout', () => resolve(undefined));
-    socket.on('end', () => resolve(HUNG_UP));
+    socket.setTimeout(ENDING_MS, () => {
+      resolve(undefined);
+      socket.destroy();
+    });
     socket.on('error', ({ code }: NodeJS.ErrnoException) => resolve(code === 'ECONNRESET' ? HUNG_UP : code));
+    // Behind the others: whoever came first has answered.
+    socket.on('close', () => resolve(HUNG_UP));
   });
 }
