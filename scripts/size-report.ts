@@ -9,7 +9,7 @@ import { type Node, type SourceFile, SyntaxKind } from 'typescript/unstable/ast'
 import { type Source, withSources } from './sources.js';
 
 /** One sitting to read: docs/adr/0011-core-budget.md. */
-const CORE_BUDGET = 2950;
+const CORE_BUDGET = 2810;
 const LONG_FILE = 400;
 const LONG_FUNCTION = 70;
 
