@@ -19,6 +19,7 @@ const COMMANDS: Readonly<Record<string, Run>> = {
   },
   wg: async (args) => (await import('./wg/main.js')).run(args),
   exec: async (args) => (await import('./exec/main.js')).runExec(args),
+  files: async (args) => (await import('./files.js')).main(args),
   'wg-quick': async (args) => (await import('./wg-quick/main.js')).main(args),
 };
 

@@ -5,6 +5,7 @@ export const USAGE: string = `Usage: typetun [-f|--foreground] [--offload=LIST] 
        typetun wg [COMMAND] [ARGUMENTS]
        typetun wg-quick up|down|save|strip FILE|INTERFACE
        typetun exec [OPTION...] CONFIG [--] COMMAND [ARGUMENT...]
+       typetun files [install [DIRECTORY]]
        typetun demo
        typetun --version | --help
 

@@ -28,7 +28,7 @@ describe('packed tarball', { timeout: 600_000 }, () => {
 
   it('holds nothing else', () => {
     const known =
-      /^(bin\/|dist\/src\/.+(\.js|\.d\.ts|\.wasm)$|(README|CHANGELOG|SECURITY)\.md$|LICENSE$|package\.json$)/;
+      /^(bin\/|(man|systemd|completions)\/typetun[^/]*$|dist\/src\/.+(\.js|\.d\.ts|\.wasm)$|(README|CHANGELOG|SECURITY)\.md$|LICENSE$|package\.json$)/;
     assert.deepEqual(
       packed.files.map((file) => file.path).filter((path) => !known.test(path)),
       [],
