@@ -57,6 +57,7 @@ describe('typetun files', () => {
     const targets = installed.map((path) => path.slice(prefix.length + 1));
     for (const target of [
       'share/man/man8/typetun.8',
+      'share/man/man8/typetun-wg.8',
       'share/man/man8/typetun-wg-quick.8',
       'lib/systemd/system/typetun-wg-quick@.service',
       'lib/systemd/system/typetun-wg-quick.target',
@@ -101,12 +102,15 @@ describe('typetun files', () => {
   });
 
   for (const place of ['installed', 'in the package']) {
-    it(`has units that systemd takes, ${place}`, { skip: absent('systemd-analyze'), timeout: 60_000 }, () => {
+    it(`has units that systemd takes, ${place}`, { skip: absent('systemd-analyze', 'man'), timeout: 60_000 }, () => {
       const units = place === 'installed' ? join(prefix, 'lib/systemd/system') : join(ROOT, 'systemd');
       const { status, stdout, stderr } = spawnSync(
         'systemd-analyze',
-        ['verify', '--man=no', 'typetun-wg-quick@wg0.service', 'typetun-wg-quick.target'],
-        { encoding: 'utf8', env: { ...process.env, SYSTEMD_UNIT_PATH: `${units}:` } },
+        ['verify', '--man=yes', 'typetun-wg-quick@wg0.service', 'typetun-wg-quick.target'],
+        {
+          encoding: 'utf8',
+          env: { ...process.env, SYSTEMD_UNIT_PATH: `${units}:`, MANPATH: join(prefix, 'share/man') },
+        },
       );
       assert.equal(stdout + stderr, '');
       assert.equal(status, 0);
