@@ -111,7 +111,6 @@ withNamespaces(import.meta.filename, () => {
          export WG_QUICK_USERSPACE_IMPLEMENTATION=/run/nothing; quick up wg0; snap nothing`,
       );
       for (const [i, [name, code]] of Object.entries({
-        taken: '1',
         nobody: '1',
         false: '1',
         nothing: '127',
