@@ -263,7 +263,6 @@ function knock(path: string): Promise<string | undefined> {
       socket.destroy();
     });
     socket.on('error', ({ code }: NodeJS.ErrnoException) => resolve(code === 'ECONNRESET' ? HUNG_UP : code));
-    // Behind the others: whoever came first has answered.
-    socket.on('close', () => resolve(HUNG_UP));
+    for (const event of ['end', 'close']) socket.on(event, () => resolve(HUNG_UP));
   });
 }
