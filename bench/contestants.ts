@@ -33,8 +33,11 @@ const CEILING = fileURLToPath(new URL('./ceiling.js', import.meta.url));
 const CACHE = join(process.env['XDG_CACHE_HOME'] ?? join(homedir(), '.cache'), 'typetun-bench');
 const BUILD_TIMEOUT_MS = 20 * 60_000;
 
+/** A program that is no device: it carries streams of one user's. */
+const FORWARDER = 'onetun';
+
 interface Peer {
-  readonly id: ContestantId;
+  readonly id: ContestantId | typeof FORWARDER;
   readonly title: string;
   readonly whole: boolean;
   find(): string | undefined;
@@ -64,7 +67,7 @@ function inCache(name: string): string | undefined {
 }
 
 /** @param variable names the program; else it is looked for in the cache, in PATH and where cargo installs */
-function rust(id: 'gotatun' | 'boringtun', crate: string, program: string, variable: string): Peer {
+function rust(id: Peer['id'], crate: string, program: string, variable: string): Peer {
   return {
     id,
     title: id,
@@ -129,25 +132,41 @@ export function findContestants(
 ): Field {
   const found: Contestant[] = own(version);
   const missing: string[] = [];
-  for (const peer of PEERS.filter(({ id }) => wanted.includes(id))) {
-    let path = peer.find();
-    let reason = 'not installed';
-    if (path === undefined && build && peer.build) {
-      say(`building ${peer.title}: ${peer.build.join(' ')}`);
-      reason = buildFailure(peer.build) ?? 'built, and not found afterwards';
-      path = peer.find();
+  for (const id of wanted) {
+    const peer = PEERS.find((one) => one.id === id);
+    if (peer === undefined) continue;
+    const program = have(peer, build, say);
+    if (typeof program === 'string') missing.push(program);
+    else {
+      const { title, whole } = peer;
+      const { path, version: its } = program;
+      found.push({ id, title, whole, version: its, command: [path], env: { WG_SUDO: 'true', LOG_LEVEL: 'error' } });
     }
-    if (path === undefined) missing.push(`${peer.title}: ${reason}`);
-    else
-      found.push({
-        ...peer,
-        version: peer.version(path),
-        command: [path],
-        env: { WG_SUDO: 'true', LOG_LEVEL: 'error' },
-      });
   }
   const contestants = wanted.map((id) => found.find((one) => one.id === id)).filter((one) => one !== undefined);
   return { contestants, missing };
+}
+
+export interface Program {
+  readonly path: string;
+  readonly version: string;
+}
+
+/** @returns why it is not there, for people, where it is not */
+function have(peer: Peer, build: boolean, say: (line: string) => void): Program | string {
+  let path = peer.find();
+  let reason = 'not installed';
+  if (path === undefined && build && peer.build) {
+    say(`building ${peer.title}: ${peer.build.join(' ')}`);
+    reason = buildFailure(peer.build) ?? 'built, and not found afterwards';
+    path = peer.find();
+  }
+  return path === undefined ? `${peer.title}: ${reason}` : { path, version: peer.version(path) };
+}
+
+/** The other program that brings a stream into a tunnel without root. Options and result as {@link have} has them. */
+export function findOnetun(build: boolean, say: (line: string) => void): Program | string {
+  return have(rust(FORWARDER, 'onetun', 'onetun', 'TYPETUN_BENCH_ONETUN'), build, say);
 }
 
 function buildFailure([command = '', ...words]: readonly string[]): string | undefined {

@@ -5,9 +5,10 @@
 import { mkdirSync, readFileSync, writeFileSync } from 'node:fs';
 import { dirname, join } from 'node:path';
 import { missing } from '../test/netns/environment.js';
+import { noUser } from '../test/rootless/user.js';
 import { measureAead } from './aead.js';
 import { measureConfig } from './config.js';
-import { type Contestant, findContestants } from './contestants.js';
+import { type Contestant, findContestants, findOnetun } from './contestants.js';
 import { publish } from './document.js';
 import { measureHandshakes } from './handshakes.js';
 import { describeMachine, describeVersion } from './machine.js';
@@ -17,6 +18,7 @@ import { measureOffload } from './offload.js';
 import { DAEMON_SUBJECTS, type MicroSubject, type Options, parseOptions, USAGE } from './options.js';
 import { measureReplay } from './replay.js';
 import type { Effort, Group, Results } from './results.js';
+import { measureRootless } from './rootless.js';
 import { measureScale } from './scale.js';
 import { measureSoak } from './soak.js';
 import { measureTables } from './tables.js';
@@ -55,6 +57,7 @@ async function measure(options: Options, args: readonly string[]): Promise<Resul
       if (subjects.has('scale')) groups.push(...(await measureScale(run)));
     }
   }
+  if (soak === 0 && subjects.has('rootless')) groups.push(...(await streams(options, version, say, fail)));
   for (const [subject, run] of Object.entries(MICRO)) {
     if (soak > 0 || !subjects.has(subject)) continue;
     say(subject);
@@ -87,6 +90,26 @@ function field(
   const found = findContestants(contestants, build, version, say);
   for (const reason of found.missing) fail(reason);
   return found.contestants;
+}
+
+/** Streams of an ordinary user's: none where root cannot become one. */
+async function streams(
+  { build, rounds, seconds }: Options,
+  version: string,
+  say: (line: string) => void,
+  fail: (reason: string) => void,
+): Promise<Group[]> {
+  const obstacle = noUser(['wg', 'ping', 'setsid']);
+  if (obstacle !== false) {
+    fail(`streams without root: ${obstacle}`);
+    return [];
+  }
+  const onetun = findOnetun(build, say);
+  if (typeof onetun === 'string') fail(onetun);
+  return measureRootless({
+    ...{ version, rounds, seconds, say, fail },
+    onetun: typeof onetun === 'string' ? undefined : onetun,
+  });
 }
 
 function show(results: Results): void {

@@ -9,7 +9,7 @@ export type MicroSubject = (typeof MICRO_SUBJECTS)[number];
 /** Of daemons without a tunnel. */
 export const DAEMON_SUBJECTS = ['handshakes', 'scale'] as const;
 
-const SUBJECTS: readonly string[] = [...NETWORK_SUBJECTS, ...DAEMON_SUBJECTS, ...MICRO_SUBJECTS];
+const SUBJECTS: readonly string[] = [...NETWORK_SUBJECTS, ...DAEMON_SUBJECTS, 'rootless', ...MICRO_SUBJECTS];
 
 const CONTESTANTS: readonly ContestantId[] = [
   'typetun',
@@ -20,8 +20,8 @@ const CONTESTANTS: readonly ContestantId[] = [
   'typetun-evp',
   'ceiling',
 ];
-/** Left out of a quick run: its percentile wants thousands of pings. */
-const SLOW_SUBJECTS: readonly string[] = ['tail'];
+/** Left out of a quick run: a percentile that wants thousands of pings, and ten streams a round. */
+const SLOW_SUBJECTS: readonly string[] = ['tail', 'rootless'];
 const QUICK_CONTESTANTS: readonly ContestantId[] = ['typetun', 'wireguard-go', 'ceiling'];
 
 export const USAGE: string = `usage: npm run bench -- [options]

@@ -1,147 +1,154 @@
 /**
- * One TCP stream from an ordinary user's tunnel beside the same stream from a host's interface, in alternating rounds:
+ * One TCP stream of an ordinary user's, by each way into a tunnel that takes no root, beside the same stream over an
+ * interface of root's. Every way has a key of its own at one far end, and stays up from the first round to the last.
  *
- *   this process' network                                            namespace tubPID
- *   host      net.connect over an interface here       \
- *   library   RootlessDevice.connect                    >  UDP  >    [device] 10.9.0.1: a program that counts bytes
- *   exec      the same program by `typetun exec`       /
- *
- *   sudo node dist/bench/rootless.js [SECONDS] [ROUNDS]
- *
- * All senders write from Node.js, in the same way. Prints Gbit/s as they arrived, and the ratio to the host's interface.
+ *   namespace c                                                          namespace s
+ *   host      an interface                                    \
+ *   exec      in `typetun exec`                                \
+ *   connect   device.connect() of the library                   > UDP >  [typetun] 10.66.0.1: stream.js
+ *   forward   outside, through `typetun exec -L`               /
+ *   onetun    outside, through its forward: TCP in user space /
  */
-import { type ChildProcess, execFileSync, spawn } from 'node:child_process';
-import { once } from 'node:events';
-import { mkdtempSync, rmSync, writeFileSync } from 'node:fs';
-import { connect, createServer, type Socket } from 'node:net';
-import { tmpdir } from 'node:os';
-import { join } from 'node:path';
-import { createInterface } from 'node:readline';
+import { dirname, join } from 'node:path';
 import { fileURLToPath } from 'node:url';
-import { createHostDevice, createRootlessDevice, SecretKey } from '../src/index.js';
-import { loadLibrary } from '../src/linux/ffi.js';
-import { median } from './statistics.js';
+import { type Job, until } from '../test/netns/harness.js';
+import { asUser, INSIDE } from '../test/rootless/user.js';
+import { SERVER, World } from '../test/rootless/world.js';
+import type { Program } from './contestants.js';
+import { type Column, type Group, Table } from './results.js';
+import { IN_PORT, OUT_PORT } from './stream.js';
 
-const SELF = fileURLToPath(import.meta.url);
-const TYPETUN = fileURLToPath(new URL('../../bin/typetun', import.meta.url));
-const CLONE_NEWNET = 0x40000000;
-const NAMESPACE = `tub${process.pid}`;
-const HOST = '10.9.0.1';
-const PORT = 5001;
-const CHUNK = Buffer.alloc(256 * 1024, 7);
+const STREAM = fileURLToPath(new URL('./stream.js', import.meta.url));
+/** The same file, where the user can reach it. */
+const STREAM_INSIDE = join(dirname(INSIDE.typetun), '../dist/bench/stream.js');
+const FAR = SERVER[0];
+const FIGURES = [
+  { id: 'rootless', direction: 'out', title: 'TCP, 1 stream, out' },
+  { id: 'rootless-reverse', direction: 'in', title: 'TCP, 1 stream, in' },
+] as const;
+type Direction = (typeof FIGURES)[number]['direction'];
 
-/** Writes for so long, and waits until all of it has arrived. */
-async function send(socket: Socket, seconds: number): Promise<void> {
-  const end = performance.now() + seconds * 1000;
-  while (performance.now() < end) if (!socket.write(CHUNK)) await once(socket, 'drain');
-  socket.resume().end();
-  await once(socket, 'close');
+/** Of the time that a throughput figure gets elsewhere: five ways and two directions have a minute. */
+const SHARE = 0.75;
+/** Before the first round, as programs that just began compile first. */
+const WARM_UP_S = 0.5;
+const SLACK_MS = 10_000;
+
+/** One way into the tunnel. */
+interface Way extends Column {
+  /** stream.js as a client. */
+  readonly client: Job;
 }
 
-/** Counts what each connection brings, and says Gbit/s of it at its end. */
-function sink(): void {
-  createServer((socket) => {
-    let bytes = 0;
-    let start = 0;
-    socket.on('data', (data: Buffer) => {
-      start ||= performance.now();
-      bytes += data.length;
-    });
-    socket.on('end', () => console.log((bytes * 8) / (performance.now() - start) / 1e6));
-  }).listen(PORT, HOST, () => console.log('ready'));
+export interface RootlessRun {
+  /** typetun's own version. */
+  readonly version: string;
+  readonly onetun: Program | undefined;
+  readonly rounds: number;
+  readonly seconds: number;
+  readonly say: (line: string) => void;
+  readonly fail: (reason: string) => void;
 }
 
-function ip(words: string): void {
-  execFileSync('ip', words.split(' '));
+async function addHost({ lab, device }: World): Promise<void> {
+  const own = await lab.device('typetun', 'c', { env: { LOG_LEVEL: 'error' } });
+  await lab.wg(`set ${device.name} peer ${own.publicKey} allowed-ips 10.66.0.3/32`);
+  await lab.wg(`set ${own.name} peer ${device.publicKey} endpoint 172.31.0.2:51820 allowed-ips 10.66.0.0/24`);
+  await lab.ip('c', `address add 10.66.0.3/24 dev ${own.name}`);
+  await lab.ip('c', `link set ${own.name} up mtu 1420`);
+  await lab.in('c', `ping -n -q -c 1 -w 10 ${FAR}`);
 }
 
-interface Stage {
-  readonly senders: Readonly<Record<string, (seconds: number) => Promise<void>>>;
-  close(): Promise<void>;
+async function addForward({ lab, config }: World, host: string): Promise<void> {
+  const ports = [OUT_PORT, IN_PORT].flatMap((port) => ['-L', `${host}:${port}:${FAR}:${port}`]);
+  const forward = lab.spawn('c', [...asUser(), INSIDE.node, INSIDE.typetun, 'exec', ...ports, config]);
+  await forward.prints(/^ready$/m);
 }
 
-async function openStage(folder: string): Promise<Stage> {
-  const [server, host, library, exec] = Array.from({ length: 4 }, () => SecretKey.generatePrivateKey());
-  const clients = [host, library, exec];
-  const far = await createHostDevice({
-    name: `tubs${process.pid}`.slice(0, 15),
-    up: false,
-    config: {
-      privateKey: server!,
-      listenPort: 51820,
-      peers: clients.map((key, i) => ({ publicKey: key!.publicKey(), allowedIps: [`10.9.0.${i + 2}`] })),
+async function addOnetun({ lab, device }: World, { path }: Program, host: string): Promise<void> {
+  const { privateKey, publicKey } = await lab.keys();
+  await lab.wg(`set ${device.name} peer ${publicKey} allowed-ips 10.66.0.6/32`);
+  const ports = [OUT_PORT, IN_PORT].map((port) => `${host}:${port}:${FAR}:${port}`);
+  const words = ['--endpoint-addr', '172.31.0.2:51820', '--endpoint-public-key', device.publicKey];
+  const onetun = lab.spawn('c', [path, ...ports, ...words, '--source-peer-ip', '10.66.0.6', '--log', 'info'], {
+    env: { ONETUN_PRIVATE_KEY: privateKey },
+  });
+  for (const port of [OUT_PORT, IN_PORT]) await onetun.prints(`${host}:${port}]`);
+}
+
+async function addWays(world: World, { version, onetun }: RootlessRun): Promise<Way[]> {
+  const { lab } = world;
+  const outside = (host: string): Job => lab.spawn('c', [process.execPath, STREAM, 'client', host], { input: null });
+  const inside = (words: readonly string[]): Job => lab.spawn('c', [...asUser(), ...words], { input: null });
+  const [execConfig, connectConfig] = [await world.addClient('10.66.0.4'), await world.addClient('10.66.0.5')];
+  await addHost(world);
+  await addForward(world, '127.0.0.2');
+  // In a session of its own, as the others' clients are: Linux shares processors out by session (sched(7), autogroup).
+  const command = ['setsid', '-w', INSIDE.node, STREAM_INSIDE, 'client', FAR];
+  const ways: Way[] = [
+    { id: 'host', title: 'interface of root’s', version, client: outside(FAR) },
+    {
+      ...{ id: 'exec', title: '`typetun exec`' },
+      client: inside([INSIDE.node, INSIDE.typetun, 'exec', execConfig, '--', ...command]),
     },
-  });
-  ip(`link set ${far.name} netns ${NAMESPACE}`);
-  for (const words of [`address add ${HOST}/24 dev ${far.name}`, `link set ${far.name} up`])
-    ip(`-n ${NAMESPACE} ${words}`);
-  const peers = [{ publicKey: server!.publicKey(), endpoint: '127.0.0.1:51820', allowedIps: ['10.9.0.1'] }];
-  const near = await createHostDevice({
-    name: `tubc${process.pid}`.slice(0, 15),
-    addresses: ['10.9.0.2/24'],
-    config: { privateKey: host!, peers },
-  });
-  const rootless = await createRootlessDevice({ addresses: ['10.9.0.3/24'], config: { privateKey: library!, peers } });
-  const file = join(folder, 'tub.conf');
-  writeFileSync(
-    file,
-    `[Interface]\nPrivateKey = ${exec!.toBase64()}\nAddress = 10.9.0.4/24\n[Peer]\nPublicKey = ${server!.publicKey()}\n` +
-      'Endpoint = 127.0.0.1:51820\nAllowedIPs = 10.9.0.0/24\n',
-    { mode: 0o600 },
+    {
+      ...{ id: 'connect', title: '`device.connect`' },
+      client: inside([INSIDE.node, STREAM_INSIDE, 'client', FAR, connectConfig]),
+    },
+    { id: 'forward', title: '`typetun exec -L`', client: outside('127.0.0.2') },
+  ];
+  if (onetun) {
+    await addOnetun(world, onetun, '127.0.0.3');
+    ways.push({ id: 'onetun', title: 'onetun', version: onetun.version, client: outside('127.0.0.3') });
+  }
+  return ways;
+}
+
+/** @returns Gbit/s, as the receiving end counted them */
+async function stream({ client, title }: Way, server: Job, direction: Direction, seconds: number): Promise<number> {
+  const receiver = direction === 'out' ? server : client;
+  const before = receiver.stdout.length;
+  client.child.stdin?.write(`${direction} ${seconds}\n`);
+  const told = (): boolean => receiver.stdout.endsWith('\n') && receiver.stdout.length > before;
+  await until(
+    () => `a stream ${direction} by ${title}: ${client.stderr.slice(-500)}`,
+    () => told() || client.ended,
+    seconds * 1000 + SLACK_MS,
   );
-  return {
-    senders: {
-      host: async (seconds) => send(connect(PORT, HOST), seconds),
-      library: async (seconds) => send(await rootless.connect({ host: HOST, port: PORT }), seconds),
-      exec: async (seconds) => {
-        const words = ['exec', file, '--', process.execPath, SELF, '--send', `${seconds}`];
-        const child = spawn(TYPETUN, words, { stdio: ['ignore', 'inherit', 'inherit'] });
-        const [code] = (await once(child, 'exit')) as [number | null];
-        if (code !== 0) throw new Error(`typetun exec ended with ${code}`);
-      },
-    },
-    close: async () => {
-      for (const device of [rootless, near, far]) await device.close();
-    },
-  };
+  if (!told()) throw new Error(`the client has ended: ${client.stderr.slice(-500)}`);
+  return Number(receiver.stdout.slice(before));
 }
 
-async function measure(seconds: number, rounds: number): Promise<void> {
-  if (loadLibrary(null).func('unshare', 'int', ['int'])(CLONE_NEWNET) !== 0) throw new Error('this takes root');
-  ip('link set lo up');
-  ip(`netns add ${NAMESPACE}`);
-  const folder = mkdtempSync(join(tmpdir(), 'typetun-bench-'));
-  let counter: ChildProcess | undefined;
-  const stage = await openStage(folder);
+/** @returns one group of figures. A way that fails is left out from then on, and told to `fail` */
+export async function measureRootless(run: RootlessRun): Promise<Group[]> {
+  const { rounds, seconds, say, fail } = run;
+  const world = await World.make('typetun');
   try {
-    counter = spawn('ip', ['netns', 'exec', NAMESPACE, process.execPath, SELF, '--sink'], {
-      stdio: ['ignore', 'pipe', 'inherit'],
-    });
-    const lines = createInterface({ input: counter.stdout! })[Symbol.asyncIterator]();
-    await lines.next();
-    const names = Object.keys(stage.senders);
-    const figures = new Map(names.map((name) => [name, [] as number[]]));
-    for (let round = 0; round < rounds; round++) {
-      for (const name of round % 2 === 0 ? names : names.toReversed()) {
-        await stage.senders[name]!(seconds);
-        figures.get(name)?.push(Number((await lines.next()).value));
+    const server = world.lab.spawn('s', [process.execPath, STREAM, 'serve', FAR]);
+    await server.prints('serving\n');
+    const ways = await addWays(world, run);
+    const table = new Table(rounds);
+    for (const { id, title } of FIGURES) table.figure('rootless', id, title, 'Gbit/s', 'more');
+    const unable = new Set<Way>();
+    for (let round = -1; round < rounds; round++) {
+      for (const { id, direction, title } of FIGURES) {
+        for (const way of round % 2 === 0 ? ways : ways.toReversed()) {
+          if (unable.has(way)) continue;
+          try {
+            const value = await stream(way, server, direction, round < 0 ? WARM_UP_S : seconds * SHARE);
+            if (round < 0) continue;
+            table.put(id, way.id, round, value);
+            say(`round ${round + 1} of ${rounds}  ${way.title}  ${title}: ${value.toFixed(2)} Gbit/s`);
+          } catch (error) {
+            unable.add(way);
+            fail(`a stream by ${way.title}, from round ${round + 1} on: ${(error as Error).message.split('\n')[0]}`);
+          }
+        }
       }
     }
-    for (const name of names) {
-      const values = figures.get(name)!;
-      const ratio = median(values) / median(figures.get('host')!);
-      const range = `${Math.min(...values).toFixed(2)}-${Math.max(...values).toFixed(2)}`;
-      console.log(`${name.padEnd(8)} ${median(values).toFixed(2)} Gbit/s (${range})  ${ratio.toFixed(2)} of host`);
-    }
+    const columns = ways.map(({ client: _, ...column }): Column => column);
+    return [{ id: 'rootless', title: 'Without root', columns, baseline: 'host', figures: table.figures() }];
   } finally {
-    counter?.kill();
-    await stage.close();
-    ip(`netns delete ${NAMESPACE}`);
-    rmSync(folder, { recursive: true });
+    await world.close();
   }
 }
-
-const [first, second] = process.argv.slice(2);
-if (first === '--sink') sink();
-else if (first === '--send') await send(connect(PORT, HOST), Number(second));
-else await measure(Number(first ?? 2), Number(second ?? 5));

@@ -37,17 +37,17 @@ function middle(results: Results, id: string, column: string): Measured | undefi
   return summary && { value: summary.median, rounds: summary };
 }
 
-/** TCP in its slower direction. */
+/** TCP in its slower direction. @param id of the figure in the first direction */
 function tcpTarget(
   title: string,
-  streams: number,
-  limits: readonly [number, number],
+  id: string,
+  [demanded, hoped]: readonly [number, number?],
   who: readonly [string, string],
 ): Target {
   return {
-    ...{ title: `${title}, the slower direction`, more: true, demanded: limits[0], hoped: limits[1] },
+    ...{ title: `${title}, the slower direction`, more: true, demanded, ...(hoped !== undefined && { hoped }) },
     measured(results) {
-      const both = ['', '-reverse'].map((way) => ratio(results, `tcp${streams}${way}`, ...who));
+      const both = ['', '-reverse'].map((way) => ratio(results, `${id}${way}`, ...who));
       const known = both.filter((one) => one !== undefined);
       return known.sort((a, b) => a.value - b.value)[0];
     },
@@ -61,13 +61,18 @@ function ratioTarget(title: string, id: string, more: boolean, [demanded, hoped]
 }
 
 const TARGETS: readonly Target[] = [
-  tcpTarget('TCP, 1 stream, to wireguard-go', 1, [1.4, 2], AGAINST_GO),
-  tcpTarget('TCP, 4 streams, to wireguard-go', 4, [1.5, 2], AGAINST_GO),
+  tcpTarget('TCP, 1 stream, to wireguard-go', 'tcp1', [1.4, 2], AGAINST_GO),
+  tcpTarget('TCP, 4 streams, to wireguard-go', 'tcp4', [1.5, 2], AGAINST_GO),
   ratioTarget('UDP, 64 B, received, to wireguard-go', 'udp64', true, [3, 3.5]),
   ratioTarget('UDP, 1300 B, received, to wireguard-go', 'udp1300', true, [2, 2.5]),
   ratioTarget('ping every 5 ms, mean, to wireguard-go', 'ping5-mean', false, [0.5, 0.35]),
-  tcpTarget('TCP, 1 stream, share of our own ceiling', 1, [0.45, 0.6], ['typetun', 'ceiling']),
-  tcpTarget('TCP, 1 stream, with TYPETUN_AEAD=evp, to wireguard-go', 1, [1.1, 1.3], ['typetun-evp', 'wireguard-go']),
+  tcpTarget('TCP, 1 stream, share of our own ceiling', 'tcp1', [0.45, 0.6], ['typetun', 'ceiling']),
+  tcpTarget(
+    'TCP, 1 stream, with TYPETUN_AEAD=evp, to wireguard-go',
+    'tcp1',
+    [1.1, 1.3],
+    ['typetun-evp', 'wireguard-go'],
+  ),
   {
     ...{
       title: 'ping at 80 % of the peak, p99.9, beyond that of wireguard-go',
@@ -89,6 +94,8 @@ const TARGETS: readonly Target[] = [
     ...{ title: 'handshakes in a second of processor time, to wireguard-go', more: true, demanded: 1.2 },
     measured: (results) => ratio(results, 'handshakes-cpu', ...AGAINST_GO),
   },
+  tcpTarget('`typetun exec`, to an interface of root’s', 'rootless', [0.8], ['exec', 'host']),
+  tcpTarget('`device.connect`, to an interface of root’s', 'rootless', [0.8], ['connect', 'host']),
   {
     ...{ title: 'set of 100,000 peers', more: false, demanded: 1500, unit: 'ms' },
     measured: (results) => middle(results, 'load100000', 'typetun'),
