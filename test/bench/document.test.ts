@@ -134,6 +134,13 @@ describe('judge', () => {
     assert.deepEqual(verdict?.slice(1), ['1.00', '0.500–2.00', '≥ 1.40', '≥ 2.00', 'missed']);
   });
 
+  it('holds streams without root against the interface of root', () => {
+    const values = { host: [2, 4], exec: [2, 3], connect: [1, 3] };
+    const [exec, connect] = judge(results({ ...figure('rootless', 'more', [], []), values }));
+    assert.deepEqual(exec?.slice(1), ['0.833', '0.750–1.00', '≥ 0.800', '', 'reached']);
+    assert.deepEqual(connect?.slice(1), ['0.667', '0.500–0.750', '≥ 0.800', '', 'missed']);
+  });
+
   it('wants small what should be small', () => {
     assert.equal(judge(results(figure('ping5-mean', 'less', [30], [100])))[0]?.at(-1), 'beyond');
     assert.equal(judge(results(figure('ping5-mean', 'less', [60], [100])))[0]?.at(-1), 'missed');
