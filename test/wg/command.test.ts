@@ -213,7 +213,7 @@ withPrivateRun(import.meta.filename, () => {
 
     it('is called by a symlink named wg', async () => {
       const link = join(directory, 'wg');
-      symlinkSync(TYPETUN[1]!, link);
+      symlinkSync(TYPETUN.at(-1)!, link);
       const call: Call = { args: [link, 'show', NAME, 'dump'] };
       assert.deepEqual(await spawned(process.execPath, call), await wg('show', NAME, 'dump'));
       assert.match(
