@@ -115,7 +115,7 @@ describe('edges', () => {
     assert.equal(loops(), 2, 'unless it was a while ago');
   });
 
-  it('an endpoint moves by address alone, by port alone, and not for a cookie reply', () => {
+  it('an endpoint moves by address alone, and by port alone', () => {
     const { network, a, b } = pair();
     a.input(there);
     network.advance(100);

@@ -57,6 +57,8 @@ export class Node {
   readonly events: DeviceEvent[] = [];
   /** Transport keys in the order they were installed: of each session first the one it sends with. */
   readonly keys: number[] = [];
+  /** Those of them that were not removed since. */
+  readonly liveKeys: Set<number> = new Set();
   readonly #out = new PacketBatch(ROWS);
   readonly #in = new PacketBatch(ROWS);
   readonly #source: number;
@@ -73,8 +75,15 @@ export class Node {
         for (let i = 0; i < out.length; i++) out[i] = Math.floor(random() * 256);
       },
       installKey: (key: Uint8Array) => {
-        this.keys.push(crypto.suite.installKey(key));
-        return this.keys.at(-1)!;
+        const slot = crypto.suite.installKey(key);
+        if (this.liveKeys.has(slot)) throw new Error(`slot ${slot} holds a key already`);
+        this.keys.push(slot);
+        this.liveKeys.add(slot);
+        return slot;
+      },
+      removeKey: (slot: number) => {
+        if (!this.liveKeys.delete(slot)) throw new Error(`slot ${slot} holds no key`);
+        crypto.suite.removeKey(slot);
       },
     };
     this.device = new Device({ suite, arena: this.arena, wallTimeMs: () => clock.wall });
@@ -146,6 +155,13 @@ export class Node {
 
   /** Datagrams arrive from the wire. */
   receive(datagram: Datagram): void {
+    this.enqueue(datagram);
+    this.device.processHandshakes(64, this.clock.now);
+    this.flush();
+  }
+
+  /** As {@link receive}, but a handshake message stays in its queue. */
+  enqueue(datagram: Datagram): void {
     if (datagram.bytes.length > SLOT - HEADROOM - TAILROOM) throw new Error('the simulator has smaller slots');
     const batch = this.#in;
     const offset = IN + HEADROOM;
@@ -162,8 +178,6 @@ export class Node {
     if (batch.length[0] !== GONE) {
       this.delivered.push(this.arena.slice(batch.offset[0], batch.offset[0]! + batch.length[0]!));
     }
-    this.device.processHandshakes(64, this.clock.now);
-    this.flush();
   }
 
   /** Sends what the core has to say. */
@@ -254,6 +268,16 @@ export class Network {
   count(type: number, from = 0): number {
     return this.sent.slice(from).filter(({ datagram }) => datagram.bytes[0] === type).length;
   }
+}
+
+/** Two peers, of which the second learns the first one's endpoint. */
+export function pair(): { network: Network; a: Node; b: Node } {
+  const network = new Network();
+  const a = network.add('192.0.2.1', 1);
+  const b = network.add('192.0.2.2', 2);
+  a.add(b, ['10.0.0.2/32']);
+  b.add(a, ['10.0.0.1/32'], { endpoint: false });
+  return { network, a, b };
 }
 
 function sameEndpoint(a: Endpoint, b: Endpoint): boolean {
