@@ -85,11 +85,22 @@ quick() {
     sleep 0.02
   done
 }
+# Of an IPv6 address the kernel makes the local route in its own time.
+settle() {
+  local address i
+  for address in $(ip -6 -o address show up scope global | sed 's/.* inet6 \\([^/]*\\).*/\\1/'); do
+    for i in $(seq 250); do
+      [ -z "$(ip -6 route show table local "$address")" ] || break
+      sleep 0.02
+    done
+  done
+}
 # Everything wg-quick may change, as it is now.
 snap() {
   local name
   section "$prefix$step $1: rules"; ip rule; ip -6 rule
-  section "$prefix$step $1: routes"; ip route show table all | sort; ip -6 route show table all | grep -v ' dev up[01] ' | sort
+  settle
+  section "$prefix$step $1: routes"; ip -4 route show table all | sort; ip -6 route show table all | grep -v ' dev up[01] ' | sort
   section "$prefix$step $1: addresses"; ip -o address | sed 's/^[0-9]*: //'
   section "$prefix$step $1: links"; ip link | sed -n 's/^[0-9]*: \\([^:@]*\\).*<\\(.*\\)> mtu \\([0-9]*\\) .*/\\1 \\2 \\3/p'
   section "$prefix$step $1: nft"; nft list ruleset
