@@ -63,7 +63,8 @@ describe('receiver indices and transport keys', () => {
       a.device.configure({ privateKey: a.privateKey }, a.clock.now);
       a.input(there);
     }
-    network.advance(600_000);
+    network.advance(700_000);
+    assert.equal(liveIndices(network, a), 0, 'it gave up, and the last handshake went with the keys');
     a.input(there);
     assert.equal(liveIndices(network, a), 1);
     assert.equal(a.liveKeys.size, 0);
@@ -96,6 +97,24 @@ describe('receiver indices and transport keys', () => {
     assert.equal(liveIndices(network, b), 1);
   });
 
+  it('of a keypair in use, when the peer’s own handshake comes after one that it never confirmed', () => {
+    const { network, a, b } = pair();
+    a.input(there);
+    network.advance(125_000);
+    network.filter = (datagram) => (datagram.bytes[0] === 2 ? [] : [datagram]);
+    a.input(there);
+    network.advance(10);
+    assert.equal(b.liveKeys.size, 4);
+    network.advance(5000);
+    // From now on a does not initiate, and b does, for its data is not answered.
+    network.filter = (datagram) => (datagram.bytes[0] === 1 && datagram.from === a.address ? [] : [datagram]);
+    network.advance(60_000);
+    b.input(back);
+    network.advance(100);
+    assert.equal(b.liveKeys.size, 4, 'the new one, and the one not confirmed');
+    assert.equal(liveIndices(network, b), 2);
+  });
+
   const ends: Readonly<Record<string, (node: Node, other: Node, network: Network) => void>> = {
     'when the keys are wiped after 540 s': (_node, _other, network) => network.advance(541_000),
     'when the interface goes down': (node) => {
@@ -117,6 +136,12 @@ describe('receiver indices and transport keys', () => {
         network.advance(10);
       }
       assert.ok(a.liveKeys.size >= 4 && b.liveKeys.size >= 4);
+      // b has a keypair besides that no data confirmed, and a has a handshake in flight.
+      network.filter = (datagram) => (datagram.bytes[0] === 1 ? [datagram] : []);
+      network.advance(120_000);
+      a.input(there);
+      network.advance(10);
+      assert.equal(b.liveKeys.size, 4);
       network.filter = () => [];
       for (const [node, other, packet] of [
         [a, b, there],
