@@ -6,7 +6,7 @@ import { ipPacket, type Network, type Node, pair } from './simulator.js';
 const there = ipPacket('10.0.0.1', '10.0.0.2', 50);
 const back = ipPacket('10.0.0.2', '10.0.0.1', 50);
 
-/** How many indices `node` has told its peer so far. */
+/** The indices that `node` has told its peer so far. */
 function told(network: Network, node: Node): Uint8Array[] {
   return network.sent
     .filter(({ datagram: { bytes, from } }) => (bytes[0] === 1 || bytes[0] === 2) && from === node.address)

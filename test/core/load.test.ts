@@ -10,7 +10,7 @@ const INITIATION = 1;
 const RESPONSE = 2;
 const COOKIE_REPLY = 3;
 const DATA = 4;
-// The numbers of PROTOCOL, again.
+// The numbers of the protocol and of constants.ts, again.
 const QUEUE_SIZE = 1024;
 const UNDER_LOAD_FROM = 128;
 const MAX_EVENTS = 1024;
