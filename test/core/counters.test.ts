@@ -2,7 +2,7 @@
 import assert from 'node:assert/strict';
 import { describe, it, type TestContext } from 'node:test';
 import { Keypair } from '../../src/core/keypair.js';
-import { type Datagram, ipPacket, Network, type Node } from './simulator.js';
+import { type Datagram, ipPacket, type Network, pair } from './simulator.js';
 
 // The paper's numbers, again.
 const REKEY_AFTER_MESSAGES = 2n ** 60n;
@@ -10,15 +10,6 @@ const REJECT_AFTER_MESSAGES = 2n ** 64n - 2n ** 13n - 1n;
 const SEEDS = [2n ** 31n, 2n ** 32n, 2n ** 53n, REKEY_AFTER_MESSAGES] as const;
 
 const there = ipPacket('10.0.0.1', '10.0.0.2', 60);
-
-function pair(): { network: Network; a: Node; b: Node } {
-  const network = new Network();
-  const a = network.add('192.0.2.1', 1);
-  const b = network.add('192.0.2.2', 2);
-  a.add(b, ['10.0.0.2/32']);
-  b.add(a, ['10.0.0.1/32'], { endpoint: false });
-  return { network, a, b };
-}
 
 /** Every keypair that begins from now on sends with this counter first. */
 function seed(t: TestContext, counter: bigint): void {

@@ -1,21 +1,12 @@
 /** Edges of the protocol that a changed core would slip over: each of these failed for such a change. */
 import assert from 'node:assert/strict';
 import { describe, it } from 'node:test';
-import { type Datagram, ipPacket, Network, type Node, parseAddress } from './simulator.js';
+import { type Datagram, ipPacket, type Network, pair, parseAddress } from './simulator.js';
 
 const INITIATION = 1;
 const DATA = 4;
 const there = ipPacket('10.0.0.1', '10.0.0.2', 50);
 const back = ipPacket('10.0.0.2', '10.0.0.1', 50);
-
-function pair(): { network: Network; a: Node; b: Node } {
-  const network = new Network();
-  const a = network.add('192.0.2.1', 1);
-  const b = network.add('192.0.2.2', 2);
-  a.add(b, ['10.0.0.2/32']);
-  b.add(a, ['10.0.0.1/32'], { endpoint: false });
-  return { network, a, b };
-}
 
 function sent(network: Network, type: number, port: number): Datagram[] {
   return network.sent

@@ -3,20 +3,11 @@ import assert from 'node:assert/strict';
 import { describe, it } from 'node:test';
 import { CookieJar } from '../../src/core/cookie.js';
 import { createNobleSuite } from '../../src/crypto/noble.js';
-import { type Datagram, ipPacket, Network, type Node, parseAddress } from './simulator.js';
+import { type Datagram, ipPacket, type Network, pair, parseAddress } from './simulator.js';
 
 const { suite } = createNobleSuite(new Uint8Array(64));
 const there = ipPacket('10.0.0.1', '10.0.0.2', 50);
 const back = ipPacket('10.0.0.2', '10.0.0.1', 50);
-
-function pair(): { network: Network; a: Node; b: Node } {
-  const network = new Network();
-  const a = network.add('192.0.2.1', 1);
-  const b = network.add('192.0.2.2', 2);
-  a.add(b, ['10.0.0.2/32']);
-  b.add(a, ['10.0.0.1/32'], { endpoint: false });
-  return { network, a, b };
-}
 
 function last(network: Network, type: number): Datagram {
   return network.sent.filter(({ datagram }) => datagram.bytes[0] === type).at(-1)!.datagram;

@@ -1,6 +1,6 @@
 import assert from 'node:assert/strict';
 import { describe, it } from 'node:test';
-import { ipPacket, Network, type Node } from './simulator.js';
+import { ipPacket, pair } from './simulator.js';
 
 // The paper's numbers, again: the code conforms to them, not to itself.
 const REKEY_AFTER_TIME = 120_000;
@@ -13,15 +13,6 @@ const JITTER = 333;
 const INITIATION = 1;
 const DATA = 4;
 const KEEPALIVE_SIZE = 32;
-
-function pair(): { network: Network; a: Node; b: Node } {
-  const network = new Network();
-  const a = network.add('192.0.2.1', 1);
-  const b = network.add('192.0.2.2', 2);
-  a.add(b, ['10.0.0.2/32']);
-  b.add(a, ['10.0.0.1/32'], { endpoint: false });
-  return { network, a, b };
-}
 
 const there = ipPacket('10.0.0.1', '10.0.0.2', 50);
 const back = ipPacket('10.0.0.2', '10.0.0.1', 50);
