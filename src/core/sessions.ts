@@ -140,7 +140,7 @@ export class Sessions {
   /** Authentic data arrived on a keypair. @returns whether that confirmed the responder's new one */
   confirm(session: Session, keypair: Keypair): boolean {
     if (session.next !== keypair) return false;
-    this.#end(session.previous);
+    // There is no previous one beside a next one: begin saw to it.
     session.previous = session.current;
     session.current = keypair;
     session.next = undefined;
