@@ -8,7 +8,7 @@ import { CookieJar } from '../../src/core/cookie.js';
 import { Handshake, Noise } from '../../src/core/noise.js';
 import type { PrivateKey, Suite } from '../../src/core/suite.js';
 import { createNobleSuite } from '../../src/crypto/noble.js';
-import { type Datagram, ipPacket, Network, type Node, parseAddress, parsePrefix } from './simulator.js';
+import { type Datagram, ipPacket, type Network, type Node, pair, parseAddress, parsePrefix } from './simulator.js';
 
 const POINTS = [
   '0000000000000000000000000000000000000000000000000000000000000000',
@@ -89,17 +89,8 @@ function refuses(network: Network, node: Node, datagram: Datagram): void {
 
 for (const backend of ['primitives', 'noble'] as const) {
   describe(`low-order points (${backend})`, () => {
-    function pair(): { network: Network; a: Node; b: Node } {
-      const network = new Network();
-      const a = network.add('192.0.2.1', 1, backend);
-      const b = network.add('192.0.2.2', 2, backend);
-      a.add(b, ['10.0.0.2/32']);
-      b.add(a, ['10.0.0.1/32'], { endpoint: false });
-      return { network, a, b };
-    }
-
     it('the cheat’s messages are right but for the point', () => {
-      const { network, a, b } = pair();
+      const { network, a, b } = pair({ backend });
       const honest = new Noise(suite);
       honest.setIdentity(a.privateKey);
       b.receive(initiation(honest, b));
@@ -112,7 +103,7 @@ for (const backend of ['primitives', 'noble'] as const) {
     });
 
     it('as an initiation’s ephemeral key, of a known peer or of a stranger', () => {
-      const { network, a, b } = pair();
+      const { network, a, b } = pair({ backend });
       for (const point of POINTS) {
         refuses(network, b, initiation(cheat(point, a.privateKey), b));
         refuses(network, b, initiation(cheat(point, new Uint8Array(32).fill(72)), b));
@@ -123,7 +114,7 @@ for (const backend of ['primitives', 'noble'] as const) {
     });
 
     it('as a response’s ephemeral key: the handshake in flight goes on', () => {
-      const { network, a, b } = pair();
+      const { network, a, b } = pair({ backend });
       network.filter = () => [];
       a.input(there);
       const request = network.sent.at(-1)!.datagram;
@@ -135,7 +126,7 @@ for (const backend of ['primitives', 'noble'] as const) {
     });
 
     it('as the static key of a peer that is configured: anybody could speak for it', () => {
-      const { network, b } = pair();
+      const { network, b } = pair({ backend });
       for (const [i, publicKey] of POINTS.entries()) {
         const allowedIps = [parsePrefix(`10.1.0.${i}/32`)];
         const endpoint = { address: parseAddress('192.0.2.9'), port: 9 };

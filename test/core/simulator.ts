@@ -270,13 +270,18 @@ export class Network {
   }
 }
 
-/** Two peers, of which the second learns the first one's endpoint. */
-export function pair(): { network: Network; a: Node; b: Node } {
+/** Two peers, of which the second learns the first one's endpoint; with a preshared key if there is one. */
+export function pair({ backend, psk }: { backend?: 'noble' | 'primitives'; psk?: Uint8Array } = {}): {
+  network: Network;
+  a: Node;
+  b: Node;
+} {
   const network = new Network();
-  const a = network.add('192.0.2.1', 1);
-  const b = network.add('192.0.2.2', 2);
-  a.add(b, ['10.0.0.2/32']);
-  b.add(a, ['10.0.0.1/32'], { endpoint: false });
+  const a = network.add('192.0.2.1', 1, backend);
+  const b = network.add('192.0.2.2', 2, backend);
+  const more = psk ? { psk } : {};
+  a.add(b, ['10.0.0.2/32'], more);
+  b.add(a, ['10.0.0.1/32'], { ...more, endpoint: false });
   return { network, a, b };
 }
 

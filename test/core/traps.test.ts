@@ -1,19 +1,10 @@
 /** The traps of the protocol, one by one; the numbers are those of docs and paper. */
 import assert from 'node:assert/strict';
 import { describe, it } from 'node:test';
-import { type Datagram, ipPacket, Network, type Node, parseAddress, parsePrefix, seeded } from './simulator.js';
+import { type Datagram, ipPacket, Network, pair, parseAddress, parsePrefix, seeded } from './simulator.js';
 
 const there = ipPacket('10.0.0.1', '10.0.0.2', 50);
 const back = ipPacket('10.0.0.2', '10.0.0.1', 50);
-
-function pair(psk?: Uint8Array): { network: Network; a: Node; b: Node } {
-  const network = new Network();
-  const a = network.add('192.0.2.1', 1);
-  const b = network.add('192.0.2.2', 2);
-  a.add(b, ['10.0.0.2/32'], psk ? { psk } : {});
-  b.add(a, ['10.0.0.1/32'], psk ? { psk, endpoint: false } : { endpoint: false });
-  return { network, a, b };
-}
 
 /** The last datagram that `node` sent of a type. */
 function last(network: Network, type: number): Datagram {
@@ -165,11 +156,11 @@ describe('traps', () => {
   });
 
   it('13: a preshared key is mixed in; a wrong one admits nobody', () => {
-    const good = pair(new Uint8Array(32).fill(7));
+    const good = pair({ psk: new Uint8Array(32).fill(7) });
     good.a.input(there);
     good.network.advance(100);
     assert.deepEqual(good.b.delivered, [there]);
-    const bad = pair(new Uint8Array(32).fill(7));
+    const bad = pair({ psk: new Uint8Array(32).fill(7) });
     bad.b.add(bad.a, [], { psk: new Uint8Array(32).fill(8), endpoint: false });
     bad.a.input(there);
     bad.network.advance(100);
