@@ -33,100 +33,128 @@ const SYMBOLS: readonly string[] = [
 /** @returns undefined where OpenSSL has no BLAKE2s */
 export function createNativeHashes(library: Library): Pick<Suite, 'hash' | 'hmac' | 'createMac'> | undefined {
   if (!SYMBOLS.every((symbol) => library.has(symbol))) return undefined;
+  const scratch = new Scratch();
   const fetchDigest = library.func('EVP_MD_fetch', 'pointer', ['pointer', 'pointer', 'pointer']);
-  const digest = library.func('EVP_Digest', 'int', ['pointer', 'size', 'pointer', 'pointer', 'pointer', 'pointer']);
   const fetchMac = library.func('EVP_MAC_fetch', 'pointer', ['pointer', 'pointer', 'pointer']);
+  const blake2s = fetchDigest(0, scratch.name('BLAKE2S-256'), 0);
+  const blake2sMac = fetchMac(0, scratch.name('BLAKE2SMAC'), 0);
+  if (blake2s === 0 || blake2sMac === 0) return undefined;
+  return { ...digests(library, scratch, blake2s), createMac: macs(library, scratch, blake2sMac) };
+}
+
+/** Native memory for what goes in and what comes out; no call leaves anything secret in it. */
+class Scratch {
+  readonly bytes: Uint8Array = allocate(4096);
+  readonly base: number = addressOf(this.bytes);
+
+  /** @returns the address of the text, up to the next name */
+  name(text: string): number {
+    this.bytes.fill(0, NAME);
+    for (let i = 0; i < text.length; i++) this.bytes[NAME + i] = text.charCodeAt(i);
+    return this.base + NAME;
+  }
+
+  /** @returns the place behind it */
+  put(bytes: Uint8Array, at: number): number {
+    if (bytes.length > ROOM) throw new RangeError('message too long for the hash');
+    for (let i = 0; i < bytes.length; i++) this.bytes[at + i] = bytes[i]!;
+    return at + bytes.length;
+  }
+
+  /** An HMAC's key, filled up to a block, and each byte XORed with `byte`. */
+  pad(key: Uint8Array, at: number, byte: number): void {
+    this.bytes.fill(byte, at, at + BLOCK);
+    for (let i = 0; i < key.length; i++) this.bytes[at + i]! ^= key[i]!;
+  }
+
+  /** Gives out the result, and leaves nothing of it or of the input behind. */
+  finish(out: Uint8Array, size: number, inputEnd: number): void {
+    for (let i = 0; i < size; i++) out[i] = this.bytes[RESULT + i]!;
+    this.bytes.fill(0, INPUT, inputEnd);
+    this.bytes.fill(0, OUTER, RESULT + SIZE);
+  }
+}
+
+function digests(library: Library, scratch: Scratch, blake2s: number): Pick<Suite, 'hash' | 'hmac'> {
+  const digest = library.func('EVP_Digest', 'int', ['pointer', 'size', 'pointer', 'pointer', 'pointer', 'pointer']);
+  const { base } = scratch;
+  const run = (from: number, to: number, result: number): void => {
+    if (digest(base + from, to - from, base + result, 0, blake2s, 0) !== 1) throw new Error('OpenSSL failed to hash');
+  };
+  return {
+    hash(out, a, b) {
+      const end = scratch.put(b, scratch.put(a, INPUT));
+      run(INPUT, end, RESULT);
+      scratch.finish(out, SIZE, end);
+    },
+    hmac(out, key, a, b) {
+      if (key.length > BLOCK) throw new RangeError('an HMAC key has at most 64 bytes here');
+      scratch.pad(key, INPUT, 0x36);
+      let end = scratch.put(a, INPUT + BLOCK);
+      if (b) end = scratch.put(b, end);
+      run(INPUT, end, OUTER + BLOCK);
+      scratch.pad(key, OUTER, 0x5c);
+      run(OUTER, RESULT, RESULT);
+      scratch.finish(out, SIZE, end);
+    },
+  };
+}
+
+function macs(library: Library, scratch: Scratch, blake2sMac: number): Suite['createMac'] {
   const newContext = library.func('EVP_MAC_CTX_new', 'pointer', ['pointer']);
   const freeContext = library.func('EVP_MAC_CTX_free', 'void', ['pointer']);
   const init = library.func('EVP_MAC_init', 'int', ['pointer', 'pointer', 'size', 'pointer']);
   const update = library.func('EVP_MAC_update', 'int', ['pointer', 'pointer', 'size']);
   const final = library.func('EVP_MAC_final', 'int', ['pointer', 'pointer', 'pointer', 'size']);
+  const { base } = scratch;
+  const parameters = macParameters(scratch);
+  // A key that its owner dropped without destroying it must not stay in OpenSSL's memory.
+  const forgotten = new FinalizationRegistry<number>((context) => void freeContext(context));
+  return (key) => {
+    let context = newContext(blake2sMac);
+    const end = scratch.put(key, INPUT);
+    const fine = context !== 0 && init(context, base + INPUT, key.length, parameters) === 1;
+    scratch.bytes.fill(0, INPUT, end);
+    if (!fine) {
+      freeContext(context);
+      throw new Error('OpenSSL refused to make a BLAKE2s key');
+    }
+    // The key stays in the context: beginning anew without one takes it again.
+    let fresh = true;
+    const mac = {
+      compute(data: Uint8Array, out: Uint8Array): void {
+        if (context === 0) throw new Error('the key has been destroyed');
+        const length = scratch.put(data, INPUT);
+        if (!fresh) init(context, 0, 0, 0);
+        fresh = false;
+        update(context, base + INPUT, length);
+        if (final(context, base + RESULT, 0, MAC_SIZE) !== 1) throw new Error('OpenSSL failed to compute a MAC');
+        scratch.finish(out, MAC_SIZE, length);
+      },
+      destroy(): void {
+        if (context === 0) return;
+        forgotten.unregister(mac);
+        freeContext(context);
+        context = 0;
+      },
+    };
+    forgotten.register(mac, context, mac);
+    return mac;
+  };
+}
 
-  const scratch = allocate(4096);
-  const base = addressOf(scratch);
-  const name = (text: string): number => {
-    for (let i = 0; i <= text.length; i++) scratch[NAME + i] = i < text.length ? text.charCodeAt(i) : 0;
-    return base + NAME;
-  };
-  const blake2s = fetchDigest(0, name('BLAKE2S-256'), 0);
-  const blake2sMac = fetchMac(0, name('BLAKE2SMAC'), 0);
-  if (blake2s === 0 || blake2sMac === 0) return undefined;
-
-  const put = (bytes: Uint8Array, at: number): number => {
-    if (bytes.length > ROOM) throw new RangeError('message too long for the hash');
-    for (let i = 0; i < bytes.length; i++) scratch[at + i] = bytes[i]!;
-    return at + bytes.length;
-  };
-  const pad = (key: Uint8Array, at: number, byte: number): void => {
-    scratch.fill(byte, at, at + BLOCK);
-    for (let i = 0; i < key.length; i++) scratch[at + i]! ^= key[i]!;
-  };
-  const run = (from: number, to: number, result: number): void => {
-    if (digest(base + from, to - from, base + result, 0, blake2s, 0) !== 1) throw new Error('OpenSSL failed to hash');
-  };
-  /** Gives out the result, and leaves nothing of it or of the input behind. */
-  const finish = (out: Uint8Array, size: number, inputEnd: number): void => {
-    for (let i = 0; i < size; i++) out[i] = scratch[RESULT + i]!;
-    scratch.fill(0, INPUT, inputEnd);
-    scratch.fill(0, OUTER, RESULT + SIZE);
-  };
-
-  // OSSL_PARAM(3): key, data_type, data, data_size, return_size; a parameter without a key ends the list.
-  const view = new DataView(scratch.buffer, scratch.byteOffset);
+/**
+ * The MAC's size, as OSSL_PARAM(3) has it: key, data_type, data, data_size, return_size; one without a key ends the list.
+ * @returns its address
+ */
+function macParameters({ bytes, base }: Scratch): number {
+  const view = new DataView(bytes.buffer, bytes.byteOffset);
   const [sizeName, sizeValue] = [PARAMS + 96, PARAMS + 112];
-  for (const [i, letter] of [...'size'].entries()) scratch[sizeName + i] = letter.charCodeAt(0);
+  for (const [i, letter] of [...'size'].entries()) bytes[sizeName + i] = letter.charCodeAt(0);
   view.setBigUint64(sizeValue, BigInt(MAC_SIZE), true);
   view.setBigUint64(PARAMS, BigInt(base + sizeName), true);
   view.setUint32(PARAMS + 8, OSSL_PARAM_UNSIGNED_INTEGER, true);
   view.setBigUint64(PARAMS + 16, BigInt(base + sizeValue), true);
   view.setBigUint64(PARAMS + 24, 8n, true);
-
-  // A key that its owner dropped without destroying it must not stay in OpenSSL's memory.
-  const forgotten = new FinalizationRegistry<number>((context) => void freeContext(context));
-
-  return {
-    hash(out, a, b) {
-      const end = put(b, put(a, INPUT));
-      run(INPUT, end, RESULT);
-      finish(out, SIZE, end);
-    },
-    hmac(out, key, a, b) {
-      if (key.length > BLOCK) throw new RangeError('an HMAC key has at most 64 bytes here');
-      pad(key, INPUT, 0x36);
-      let end = put(a, INPUT + BLOCK);
-      if (b) end = put(b, end);
-      run(INPUT, end, OUTER + BLOCK);
-      pad(key, OUTER, 0x5c);
-      run(OUTER, RESULT, RESULT);
-      finish(out, SIZE, end);
-    },
-    createMac(key) {
-      let context = newContext(blake2sMac);
-      const end = put(key, INPUT);
-      const fine = context !== 0 && init(context, base + INPUT, key.length, base + PARAMS) === 1;
-      scratch.fill(0, INPUT, end);
-      if (!fine) throw new Error('OpenSSL refused to make a BLAKE2s key');
-      // The key stays in the context: beginning anew without one takes it again.
-      let fresh = true;
-      const mac = {
-        compute(data: Uint8Array, out: Uint8Array): void {
-          if (context === 0) throw new Error('the key has been destroyed');
-          const length = put(data, INPUT);
-          if (!fresh) init(context, 0, 0, 0);
-          fresh = false;
-          update(context, base + INPUT, length);
-          if (final(context, base + RESULT, 0, MAC_SIZE) !== 1) throw new Error('OpenSSL failed to compute a MAC');
-          finish(out, MAC_SIZE, length);
-        },
-        destroy(): void {
-          if (context === 0) return;
-          forgotten.unregister(mac);
-          freeContext(context);
-          context = 0;
-        },
-      };
-      forgotten.register(mac, context, mac);
-      return mac;
-    },
-  };
+  return base + PARAMS;
 }
