@@ -189,7 +189,9 @@ class UapiListener implements UapiServer {
       if (inodeOf(this.path) !== this.#inode) this.#sayRemoved();
     };
     try {
-      this.#watcher = watch(this.#directory, { persistent: false }, look);
+      // The file, and not its folder: other daemons' sockets come and go there. That a link of it was taken, or moved,
+      // is told of the file as well.
+      this.#watcher = watch(this.path, { persistent: false }, look);
       this.#watcher.on('error', () => this.#watcher?.close());
     } catch {
       // No watches to be had (fs.inotify.max_user_instances): the interval below is enough.

@@ -1,6 +1,18 @@
 import assert from 'node:assert/strict';
+import { spawn } from 'node:child_process';
 import { randomBytes } from 'node:crypto';
-import { chmodSync, existsSync, lstatSync, mkdtempSync, readdirSync, rmSync, statSync, writeFileSync } from 'node:fs';
+import { once } from 'node:events';
+import {
+  chmodSync,
+  existsSync,
+  lstatSync,
+  mkdtempSync,
+  readdirSync,
+  readFileSync,
+  rmSync,
+  statSync,
+  writeFileSync,
+} from 'node:fs';
 import { createServer } from 'node:net';
 import { tmpdir } from 'node:os';
 import { dirname, join } from 'node:path';
@@ -344,6 +356,35 @@ test('UapiServer notices that the whole directory is removed', async (t) => {
   const { server } = await setUp(t);
   rmSync(dirname(server.path), { recursive: true });
   await server.removed;
+});
+
+/** How often a process's first thread has gone to sleep: each time it was woken for something. */
+function naps(pid: number | undefined): number {
+  return Number(/^voluntary_ctxt_switches:\s+(\d+)/m.exec(readFileSync(`/proc/${pid}/status`, 'utf8'))?.[1]);
+}
+
+test('UapiServer sleeps while sockets of others come and go beside its own', async (t) => {
+  const directory = temporaryDirectory(t);
+  const script = `import { listenUapi } from ${JSON.stringify(new URL('../../src/uapi/server.js', import.meta.url).href)};
+    const { removed } = await listenUapi({ name: 'wg0', target: {}, directory: ${JSON.stringify(directory)}, log() {} });
+    process.stdout.write('listening');
+    await removed;
+    process.exit(0);`;
+  const child = spawn(process.execPath, ['--input-type=module', '-e', script], {
+    stdio: ['ignore', 'pipe', 'inherit'],
+  });
+  t.after(() => child.kill('SIGKILL'));
+  await once(child.stdout, 'data');
+  await sleep(200);
+  const before = naps(child.pid);
+  for (let i = 0; i < 100; i++) {
+    writeFileSync(join(directory, 'other.sock'), '');
+    rmSync(join(directory, 'other.sock'));
+    await sleep(2);
+  }
+  assert.ok(naps(child.pid) - before < 20, `woken ${naps(child.pid) - before} times by 100 others`);
+  rmSync(join(directory, 'wg0.sock'));
+  assert.deepEqual(await once(child, 'exit'), [0, null]);
 });
 
 test('UapiServer.close ends open connections', async (t) => {
