@@ -1,5 +1,5 @@
 /** `typetun files`: the man pages, systemd units and completions of this package; where they are, or installed. */
-import { chmodSync, mkdirSync, readdirSync, readFileSync, renameSync, writeFileSync } from 'node:fs';
+import { chmodSync, mkdirSync, readdirSync, readFileSync, renameSync, statSync, writeFileSync } from 'node:fs';
 import { dirname, join, resolve } from 'node:path';
 import { fileURLToPath } from 'node:url';
 
@@ -49,10 +49,17 @@ function contents(source: string): string {
   return text.replaceAll('/usr/bin/env typetun', command);
 }
 
+/** As `mkdir -p`. Node.js's own never ends where the system says ENOENT of a folder whose parent is there, as /proc does. */
+function makeFolder(path: string): void {
+  if (statSync(path, { throwIfNoEntry: false })) return;
+  makeFolder(dirname(path));
+  mkdirSync(path);
+}
+
 function install(prefix: string): void {
   for (const { source, target } of packageFiles()) {
     const path = join(prefix, target);
-    mkdirSync(dirname(path), { recursive: true });
+    makeFolder(dirname(path));
     // Whoever reads it now has the old one or the new one, whole.
     const next = `${path}.new`;
     writeFileSync(next, contents(source));
@@ -65,6 +72,8 @@ function install(prefix: string): void {
 /** @param args the words behind `files` @returns the exit code */
 export async function main(args: readonly string[]): Promise<number> {
   const [verb, prefix = DEFAULT_PREFIX, ...more] = args;
+  // Whoever reads the list may go away (`| head`): the work is done all the same.
+  process.stdout.on('error', () => {});
   if (verb === undefined) {
     for (const { source } of packageFiles()) process.stdout.write(`${join(ROOT, source)}\n`);
     return 0;

@@ -76,11 +76,14 @@ describe('typetun files', () => {
 
   it('says why it cannot, and what it can', () => {
     const run = (...args: string[]): ReturnType<typeof spawnSync> =>
-      spawnSync(TYPETUN, ['files', ...args], { encoding: 'utf8' });
+      spawnSync(TYPETUN, ['files', ...args], { encoding: 'utf8', timeout: 20_000 });
     assert.equal(run('install', '/dev/null').status, 1);
     assert.match(String(run('install', '/dev/null').stderr), /^typetun files: (ENOTDIR|EEXIST)/);
+    assert.match(String(run('install', '/proc/none').stderr), /^typetun files: ENOENT.*'\/proc\/none'/);
     assert.match(String(run('nonsense').stderr), /^Usage: typetun files/);
     assert.equal(run('install', 'a', 'b').status, 1);
+    const gone = spawnSync('sh', ['-c', `${TYPETUN} files | true`], { encoding: 'utf8' });
+    assert.equal(gone.stderr, '', 'nobody reads it');
     assert.equal(run('--help').status, 0);
   });
 
