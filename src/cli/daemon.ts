@@ -5,6 +5,7 @@
 import { closeSync, writeSync } from 'node:fs';
 import { type Engine, startEngine } from '../engine/index.js';
 import { probeSystem, startFailure } from '../engine/messages.js';
+import { releaseStartupPages } from '../linux/memory.js';
 import { disableCoreDumps } from '../linux/process.js';
 import { scopeIndex, scopeName } from '../uapi/scopes.js';
 import { checkSocketFree, listenUapi, type UapiServer } from '../uapi/server.js';
@@ -13,6 +14,8 @@ import { Log, logLevel } from './log.js';
 
 /** A worker that does not end, or a log that nobody reads, is not waited for any longer. */
 const END_TIME_MS = 5_000;
+/** After it, what the start alone needed in memory goes. */
+const STARTED_AFTER_MS = 1_000;
 
 interface Daemon {
   readonly engine: Engine;
@@ -44,6 +47,7 @@ export async function runDaemon(name: string): Promise<number> {
   process.chdir('/');
   log.debug('UAPI listener started');
   report(READY);
+  setTimeout(releaseStartupPages, STARTED_AFTER_MS).unref();
   return serve(daemon, signalled, log);
 }
 

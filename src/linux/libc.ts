@@ -23,6 +23,7 @@ export const recv: Native = library.func('recv', 'ssize', ['int', 'pointer', 'si
 export const sendmsg: Native = library.func('sendmsg', 'ssize', ['int', 'pointer', 'int']);
 export const recvmmsg: Native = library.func('recvmmsg', 'int', ['int', 'pointer', 'uint', 'int', 'pointer']);
 export const setns: Native = library.func('setns', 'int', ['int', 'int']);
+export const madvise: Native = library.func('madvise', 'int', ['pointer', 'size', 'int']);
 export const mallocTrim: Native = library.func('malloc_trim', 'int', ['size']);
 export const setrlimit: Native = library.func('setrlimit', 'int', ['int', 'pointer']);
 

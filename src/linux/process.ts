@@ -1,7 +1,5 @@
-import { setFlagsFromString } from 'node:v8';
-import { runInNewContext } from 'node:vm';
 import { addressOf, allocate, loadLibrary } from './ffi.js';
-import { check, mallocTrim, setrlimit } from './libc.js';
+import { check, setrlimit } from './libc.js';
 
 const RLIMIT_CORE = 4;
 
@@ -48,15 +46,4 @@ export function keepCapabilities(...kept: readonly number[]): void {
   for (const at of [0, 4]) view.setUint32(at, bits >>> 0, true);
   check(capset(addressOf(header), addressOf(sets)), 'capset');
   header.fill(0);
-}
-
-/**
- * Gives what a large piece of work left behind back to the system: garbage of this thread, and free
- * memory of malloc(3). On a quiet thread it would stay for good.
- */
-export function giveMemoryBack(): void {
-  // Node.js has no other door to V8's collector than this flag.
-  setFlagsFromString('--expose-gc');
-  (runInNewContext('gc') as () => void)();
-  mallocTrim(0);
 }

@@ -4,7 +4,7 @@
  */
 import type { Socket } from 'node:net';
 import type { DeviceChange, InterfaceStatus, PeerStatus } from '../core/change.js';
-import { giveMemoryBack } from '../linux/process.js';
+import { giveMemoryBack } from '../linux/memory.js';
 import { UAPI_INVALID, UAPI_IO, UAPI_NO_MEMORY, UAPI_OK } from './errno.js';
 import { AnswerWriter, type ScopeName, writeInterface, writePeer } from './format.js';
 import { DEFAULT_PARSE_LIMITS, type ParseLimits, SetParser, type SetResult } from './parse.js';
