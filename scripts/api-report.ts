@@ -1,7 +1,7 @@
 /**
  * The public interface as two committed files: etc/typetun.api.md, what each subpath of the package exports, and every
  * declaration that these names lead to, without comments; and docs/reference.md, the same for readers, with them.
- * `npm run check` compares the first; `npm run api-report` writes both anew.
+ * `npm run check` compares both; `npm run api-report` writes them anew.
  */
 import { readFileSync, writeFileSync } from 'node:fs';
 import { dirname, join, relative, resolve } from 'node:path';
@@ -121,13 +121,8 @@ function reach(place: { file: string; name: string }, reached: Map<string, Set<s
   }
 }
 
-interface Reports {
-  readonly report: string;
-  readonly reference: string;
-}
-
-/** @param root holds package.json and a built dist */
-function apiReports(root: string): Reports {
+/** @param root holds package.json and a built dist @returns texts by the files that hold them */
+function apiReports(root: string): Readonly<Record<string, string>> {
   const { exports } = JSON.parse(readFileSync(join(root, 'package.json'), 'utf8')) as {
     exports: Record<string, string>;
   };
@@ -149,17 +144,18 @@ function apiReports(root: string): Reports {
     report += `${title}${texts.map(withoutComments).join('\n\n')}\n\`\`\`\n`;
     reference += `${title}${texts.map((text) => text.replaceAll('    ', '  ')).join('\n\n')}\n\`\`\`\n`;
   }
-  return { report, reference };
+  return { [REPORT]: report, [REFERENCE]: reference };
 }
 
 if (process.argv[1] === fileURLToPath(import.meta.url)) {
   const root = resolve(import.meta.dirname, '../..');
-  const { report, reference } = apiReports(root);
-  if (process.argv[2] === '--write') {
-    writeFileSync(join(root, REPORT), report);
-    writeFileSync(join(root, REFERENCE), reference);
-  } else if (readFileSync(join(root, REPORT), 'utf8') !== report) {
-    console.error(`${REPORT} is not what the package exports: run "npm run api-report", and look at the difference`);
-    process.exitCode = 1;
-  } else console.log(`api: ${REPORT} is what the package exports`);
+  for (const [file, text] of Object.entries(apiReports(root))) {
+    const path = join(root, file);
+    if (process.argv[2] === '--write') writeFileSync(path, text);
+    else if (readFileSync(path, 'utf8') === text) console.log(`api: ${file} is what the package exports`);
+    else {
+      console.error(`${file} is not what the package exports: run "npm run api-report", and look at the difference`);
+      process.exitCode = 1;
+    }
+  }
 }
