@@ -15,6 +15,9 @@ mount -t tmpfs -o mode=0700 tmpfs /etc/wireguard
 mount -t tmpfs -o mode=0755 tmpfs /run/wireguard
 echo ready; exec sleep infinity`;
 
+/** Its number, in the network of the shell that asks. */
+const DAEMON = "pgrep --ns $$ --nslist net -f -- '[t]ypetun.* wg0$'";
+
 /** Whose `wg` and `wg-quick` a control plane finds in its PATH. */
 export type Tools = 'stock' | 'typetun';
 
@@ -57,7 +60,7 @@ export class Host {
   async assertTypetun(): Promise<void> {
     const link = await this.exec('ip -details link show wg0');
     if (!/\btun type tun\b/.test(link)) throw new Error(`not a userspace device: ${link}`);
-    await this.exec(`pgrep -f -- '[t]ypetun.* wg0$'`);
+    await this.exec(DAEMON);
   }
 
   async assertNothingLeft(): Promise<void> {
@@ -65,6 +68,7 @@ export class Host {
       (await this.exec('ip -oneline link')).split('\n').every((line) => !line.includes('wg0')),
     );
     await until('its socket to go', async () => (await this.exec('ls -A /run/wireguard')) === '');
+    await until('its process to end', async () => (await this.exec(`${DAEMON} || true`)) === '');
   }
 
   remove(): void {
