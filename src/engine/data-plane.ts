@@ -9,12 +9,13 @@ import type { Crypto } from '../crypto/index.js';
 import { bootTimeMs } from '../linux/clock.js';
 import { Errno } from '../linux/errno.js';
 import { ChangeMonitor, ROUTING_GROUPS, RouteQuery } from '../linux/netlink.js';
-import { EventFd, POLLERR, POLLHUP, POLLIN, POLLOUT, Poller } from '../linux/poll.js';
+import { EventFd, POLLERR, POLLHUP, POLLIN, POLLNVAL, POLLOUT, Poller } from '../linux/poll.js';
 import { TunDevice } from '../linux/tun.js';
 import { segmentsOfMessage } from '../linux/udp-sender.js';
 import { DeviceWatcher } from '../linux/watcher.js';
 import { describeEvent } from './events.js';
 import type { DeviceReport } from './handle.js';
+import { type HeldDescriptors, TUN } from './held.js';
 import { bindFailure } from './messages.js';
 import { type Offloads, offloadsInUse, setTunOffloads, type TunWrites } from './offloads.js';
 import { PacketPath } from './packet-path.js';
@@ -23,13 +24,15 @@ import { Sockets } from './sockets.js';
 
 const DEFAULT_MTU = 1420;
 
-// Places in the poller.
+// Places in the poller, and of what is held.
 const WAKE = 0;
-const TUN = 1;
 const LINK = 2;
 const ROUTES = 3;
 const SOCKETS = 4;
 const PLACES = 6;
+// Held, and not waited for.
+const HOME = 6;
+const ROUTE_QUERY = 7;
 
 /** Handshake messages worked off between two rounds of data. */
 const HANDSHAKES_A_TURN = 8;
@@ -47,6 +50,7 @@ export class DataPlane {
   readonly #routes: ChangeMonitor = new ChangeMonitor(ROUTING_GROUPS);
   readonly #routeQuery: RouteQuery = new RouteQuery();
   readonly #wake: EventFd;
+  readonly #held: HeldDescriptors;
   readonly #poller: Poller = new Poller(PLACES);
   readonly #sockets: Sockets;
   #up = false;
@@ -59,30 +63,32 @@ export class DataPlane {
   #offloadsTold = -1;
 
   /**
+   * @param held says what is open: all of it, also when this throws
    * @param makeCrypto makes the cipher, for packets in this memory
    * @throws SystemError when there is no TUN to be had; whatever `makeCrypto` throws
    */
   constructor(
     settings: WorkerSettings,
+    held: HeldDescriptors,
     makeCrypto: (arena: Uint8Array, keystream: Keystream) => Crypto,
     log: Log,
     tell: Tell,
   ) {
     this.#log = log;
     this.#tell = tell;
+    this.#held = held;
+    held.hold(ROUTES, this.#routes.fd);
+    held.hold(ROUTE_QUERY, this.#routeQuery.fd);
     const offloads: Offloads = new Set(settings.offloads);
     this.#tun = settings.tunFd === undefined ? TunDevice.create(settings.name) : new TunDevice(settings.tunFd);
+    held.hold(TUN, this.#tun.fd);
     this.#watcher = new DeviceWatcher(this.#tun, settings.tunMtu);
+    held.hold(LINK, this.#watcher.fd);
+    held.hold(HOME, this.#watcher.homeFd);
     if (settings.tunFd === undefined) this.#watcher.setMtu(DEFAULT_MTU);
     const { read, write } = setTunOffloads(this.#tun, offloads);
     this.#tunReads = read;
-    try {
-      this.#path = new PacketPath(this.#tun, write, makeCrypto, this.#routeQuery);
-    } catch (error) {
-      // The interface is gone when the caller hears of it, not when the process ends.
-      this.#tun.close();
-      throw error;
-    }
+    this.#path = new PacketPath(this.#tun, write, makeCrypto, this.#routeQuery);
     this.#wake = new EventFd(settings.wakeFd);
     const udp = { gro: offloads.has('udp-gro'), gso: offloads.has('udp-gso') };
     this.#sockets = new Sockets(udp, () => this.#watchSockets());
@@ -109,25 +115,30 @@ export class DataPlane {
     while (!this.#ended) {
       this.#poller.wait(this.#timeout());
       const now = bootTimeMs();
-      if (this.#poller.got(WAKE) !== 0) {
+      const wake = this.#poller.got(WAKE);
+      const routes = this.#poller.got(ROUTES);
+      // Looking at the device sets its place anew: what was got is read first.
+      const tun = this.#poller.got(TUN);
+      const link = this.#poller.got(LINK);
+      demandOpen(wake | routes | tun | link);
+      if (wake !== 0) {
         this.#wake.drain();
         onWake();
         if (this.#ended) return;
       }
-      if (this.#poller.got(ROUTES) !== 0) {
+      if (routes !== 0) {
         this.#routes.drain();
         this.#path.sender.routesChanged();
       }
-      // Looking at the device sets its place anew: what was got is read first.
-      const tun = this.#poller.got(TUN);
-      const link = this.#poller.got(LINK) !== 0 || (tun & (POLLERR | POLLHUP | POLLOUT)) !== 0;
-      if (link || this.#watcher.isDue(now)) this.#look();
+      if (link !== 0 || (tun & (POLLERR | POLLHUP | POLLOUT)) !== 0 || this.#watcher.isDue(now)) this.#look();
       if (!this.#up) continue;
       const sockets = this.#sockets.all;
       // What comes in may be answered before the writing of it returns: the TUN is asked without a poll then.
       let readable = (tun & POLLIN) !== 0 || this.#path.busy;
       for (let i = 0; i < sockets.length; i++) {
-        if (this.#poller.got(SOCKETS + i) === 0) continue;
+        const got = this.#poller.got(SOCKETS + i);
+        if (got === 0) continue;
+        demandOpen(got);
         this.#path.receive(sockets[i]!, now);
         readable = true;
       }
@@ -187,6 +198,7 @@ export class DataPlane {
 
   /** Sessions are wiped; sockets and TUN are closed. */
   close(): void {
+    this.#held.release();
     this.#sockets.close();
     this.#path.close();
     this.#watcher.close();
@@ -245,7 +257,9 @@ export class DataPlane {
   #watchSockets(): void {
     this.#path.setSockets(this.#sockets.all);
     for (let place = SOCKETS; place < PLACES; place++) {
-      this.#poller.set(place, this.#sockets.all[place - SOCKETS]?.fd ?? -1, POLLIN);
+      const fd = this.#sockets.all[place - SOCKETS]?.fd ?? -1;
+      this.#poller.set(place, fd, POLLIN);
+      this.#held.hold(place, fd);
     }
   }
 
@@ -279,4 +293,10 @@ export class DataPlane {
       this.#tell(event);
     }
   }
+}
+
+/** @throws Error when something else in this process closed a descriptor: waiting for it would be a loop */
+function demandOpen(events: number): void {
+  if ((events & POLLNVAL) !== 0)
+    throw new Error('a descriptor of the device was closed by another part of this process');
 }

@@ -10,7 +10,7 @@ export type LogLevel = 'verbose' | 'debug' | 'error' | 'silent';
 export interface EngineOptions {
   /** Interface name to create (or to attach to), or the name as known to the caller with {@link tunFd}. */
   readonly name: string;
-  /** An already open TUN descriptor (`WG_TUN_FD`). */
+  /** An already open TUN descriptor (`WG_TUN_FD`). The engine closes it, also when it cannot start. */
   readonly tunFd?: number;
   /** Of {@link tunFd}, bytes: for a device that is where this process may not go to look. */
   readonly tunMtu?: number;

@@ -3,10 +3,13 @@
  */
 import { Worker } from 'node:worker_threads';
 import type { DeviceChange, PeerStatus } from '../core/change.js';
+import { close } from '../linux/libc.js';
 import { EventFd } from '../linux/poll.js';
+import { atExit } from './at-exit.js';
 import { decodeStatus, encodeChange } from './codec.js';
 import type { DeviceReport, Engine, EngineOptions } from './handle.js';
-import { OFFLOAD_VARIABLE, parseOffloads } from './offloads.js';
+import { HeldDescriptors, TUN } from './held.js';
+import { OFFLOAD_VARIABLE, type Offloads, parseOffloads } from './offloads.js';
 import type { Reply, Request, WorkerSettings } from './protocol.js';
 
 export type { Engine, EngineOptions } from './handle.js';
@@ -36,22 +39,31 @@ class WorkerEngine implements Engine {
   #configuring: Promise<unknown> = Promise.resolve();
   #isEnded = false;
 
-  constructor(options: EngineOptions, worker: URL) {
+  constructor(options: EngineOptions, offloads: Offloads, worker: URL) {
     this.#options = options;
-    const offloads = parseOffloads(options.offloads ?? process.env[OFFLOAD_VARIABLE] ?? '');
+    const held = new HeldDescriptors();
+    if (options.tunFd !== undefined) held.hold(TUN, options.tunFd);
     this.#wake = new EventFd();
     const aead = process.env['TYPETUN_AEAD'];
     const settings: WorkerSettings = {
       name: options.name,
       wakeFd: this.#wake.fd,
+      held: held.memory,
       offloads: [...offloads],
       events: options.onEvent !== undefined,
       ...(options.tunFd !== undefined && { tunFd: options.tunFd }),
       ...(options.tunMtu !== undefined && { tunMtu: options.tunMtu }),
       ...(aead !== undefined && { aead }),
     };
-    // Packets make no garbage: a large space for new objects would only be filled by changes, and kept.
-    this.#worker = new Worker(worker, { workerData: settings, resourceLimits: { maxYoungGenerationSizeMb: 4 } });
+    this.#worker = new Worker(worker, {
+      workerData: settings,
+      // Packets make no garbage: a large space for new objects would only be filled by changes, and kept.
+      resourceLimits: { maxYoungGenerationSizeMb: 4 },
+      // The program's own are not meant for it: loaders, and --input-type, which is refused with a file.
+      execArgv: [],
+    });
+    // A thread that waits in poll(2) would keep the process from ending: Node.js waits for it in turn.
+    const forget = atExit(() => this.#tellToClose());
     this.ended = new Promise((resolve) => {
       let crash: Error | undefined;
       this.#worker.on('error', (error) => {
@@ -59,7 +71,9 @@ class WorkerEngine implements Engine {
       });
       this.#worker.on('exit', (code) => {
         this.#isEnded = true;
+        forget();
         this.#wake.close();
+        held.closeAll();
         for (const settle of this.#waiting.values()) settle(undefined);
         this.#waiting.clear();
         resolve(crash ?? (code === 0 ? undefined : new Error(`data worker exited with ${code}`)));
@@ -113,11 +127,13 @@ class WorkerEngine implements Engine {
   }
 
   async close(): Promise<void> {
-    if (!this.#isEnded) {
-      this.#worker.postMessage({ type: 'close', id: this.#nextId++ } satisfies Request);
-      this.#wake.signal();
-    }
+    if (!this.#isEnded) this.#tellToClose();
     await this.ended;
+  }
+
+  #tellToClose(): void {
+    this.#worker.postMessage({ type: 'close', id: this.#nextId++ } satisfies Request);
+    this.#wake.signal();
   }
 
   #ask(request: WithoutId<Request>): Promise<Reply> {
@@ -139,9 +155,18 @@ class WorkerEngine implements Engine {
  * @param worker its entry: bench/ alone has another one, with the same data plane around a cipher of its own
  * @throws EngineError, with an errno's name as its code where the system refused; OffloadError for names of none
  */
-export function startEngine(
+export async function startEngine(
   options: EngineOptions,
   worker: URL = new URL('./worker.js', import.meta.url),
 ): Promise<Engine> {
-  return new WorkerEngine(options, worker).start();
+  return new WorkerEngine(options, offloadsOf(options), worker).start();
+}
+
+function offloadsOf({ offloads, tunFd }: EngineOptions): Offloads {
+  try {
+    return parseOffloads(offloads ?? process.env[OFFLOAD_VARIABLE] ?? '');
+  } catch (error) {
+    if (tunFd !== undefined) close(tunFd);
+    throw error;
+  }
 }

@@ -10,6 +10,8 @@ export interface WorkerSettings {
   /** An eventfd that ends the worker's wait. */
   readonly wakeFd: number;
   readonly aead?: string;
+  /** Of {@link HeldDescriptors}. */
+  readonly held: SharedArrayBuffer;
   /** Batching features that may be used. */
   readonly offloads: readonly OffloadName[];
   /** Whether events are wanted. */

@@ -9,6 +9,7 @@ import type { Crypto } from '../crypto/index.js';
 import { EventFd } from '../linux/poll.js';
 import { decodeChange, encodeStatus } from './codec.js';
 import { DataPlane } from './data-plane.js';
+import { HeldDescriptors } from './held.js';
 import type { Reply, Request, WorkerSettings } from './protocol.js';
 
 /** Peers told in one message, and bytes after which no other begins: less than a millisecond's work. */
@@ -97,14 +98,18 @@ export type MakeCrypto = (arena: Uint8Array, settings: WorkerSettings, keystream
 
 function start(makeCrypto: MakeCrypto): DataPlane | undefined {
   const settings = workerData as WorkerSettings;
+  const held = new HeldDescriptors(settings.held);
   try {
     return new DataPlane(
       settings,
+      held,
       (arena, keystream) => makeCrypto(arena, settings, keystream),
       (level, message) => say({ type: 'log', level, message }),
       settings.events ? (event) => say({ type: 'event', event }) : () => {},
     );
   } catch (error) {
+    // The interface is gone when the caller hears of it, not when the process ends.
+    held.closeAll();
     const { code = 'ERR_ENGINE', message } = error as Error & { code?: string };
     say({ type: 'failed', code, message });
     return undefined;

@@ -69,8 +69,9 @@ export class Sockets {
   }
 
   #replace(sockets: readonly UdpSocket[]): void {
-    for (const socket of this.all) socket.close();
+    const before = this.all;
     this.all = sockets;
     this.#changed();
+    for (const socket of before) socket.close();
   }
 }

@@ -60,17 +60,23 @@ export class EngineDevice extends EventEmitter<DeviceEvents> implements WireGuar
     });
     this.#ended = this.#engine.ended.then(async (ended) => {
       const crash = ended ?? this.#failure;
+      this.#failure = crash && failure(crash);
       this.#isClosed = true;
       signal?.removeEventListener('abort', abort);
       await this.#release();
       // Outside of the promise: a listener that throws, or an error without one, is an uncaught exception.
-      if (crash) process.nextTick(emit, 'error', failure(crash));
+      if (this.#failure) process.nextTick(emit, 'error', this.#failure);
       process.nextTick(emit, 'close');
     });
   }
 
   get closed(): boolean {
     return this.#isClosing || this.#isClosed;
+  }
+
+  /** Why it ended by itself, once it has. @internal */
+  get failure(): Error | undefined {
+    return this.#failure;
   }
 
   configure(change: DeviceConfig): Promise<void> {
@@ -107,7 +113,7 @@ export class EngineDevice extends EventEmitter<DeviceEvents> implements WireGuar
   }
 
   async close(): Promise<void> {
-    if (!this.#isClosing && !this.#isClosed) {
+    if (!this.#isClosing) {
       this.#isClosing = true;
       await this.#release();
       await this.#engine.close();
@@ -154,6 +160,30 @@ export async function openEngine(
 export function startError(name: string, error: unknown): TypetunError {
   const { code = 'ERR_DEVICE' } = error as NodeJS.ErrnoException;
   return new TypetunError(code, startFailure(name, error, probeSystem(name)), { cause: error });
+}
+
+/**
+ * Finishes a device that is being made, or closes it. Nobody can listen to it yet, so its own failure is thrown.
+ * @throws what `work` does; `signal.reason` when it is aborted
+ */
+export async function finish<Made extends EngineDevice>(
+  device: Made,
+  signal: AbortSignal | undefined,
+  work: () => Promise<void>,
+): Promise<Made> {
+  const heard = (): void => {};
+  device.on('error', heard);
+  try {
+    await work();
+    signal?.throwIfAborted();
+    if (device.failure) throw device.failure;
+    device.off('error', heard);
+    return device;
+  } catch (error) {
+    await device.close();
+    signal?.throwIfAborted();
+    throw device.failure ?? error;
+  }
 }
 
 /**

@@ -2,6 +2,7 @@
 import { integer } from '../api/change.js';
 import { invalid, TypetunError } from '../api/errors.js';
 import { type ConfigInput, checkAddresses, HOOKS, type Settled, type Unsupported, withFile } from '../api/quick.js';
+import { atExit } from '../engine/at-exit.js';
 import type { Engine } from '../engine/index.js';
 import { invalidName, isInterfaceName, isMusl, unsupported } from '../engine/messages.js';
 import { scopeIndex, scopeName } from '../uapi/scopes.js';
@@ -11,6 +12,7 @@ import {
   EngineDevice,
   type EngineEvents,
   type Foundation,
+  finish,
   openEngine,
   run,
   startError,
@@ -21,8 +23,9 @@ export interface HostDeviceOptions extends CommonOptions {
   /** The interface's name: 1 to 15 characters. */
   readonly name: string;
   /**
-   * An object, or the text of a wg-quick(8) file, whose Address and MTU are used unless they are given here. A file
-   * with DNS or hooks is refused: these are wg-quick's, as are routes.
+   * An object, or the text of a wg-quick(8) file, whose Address and MTU are used unless they are given here. No routes
+   * are made, whether Table is `auto`, `off` or absent. A file with DNS, hooks, another Table or `SaveConfig = true` is
+   * refused: these are wg-quick's.
    */
   readonly config?: ConfigInput | undefined;
   /** Addresses of the interface, as `10.0.0.1/24` and `fd00::1/64`. Set with ip(8). */
@@ -72,9 +75,12 @@ export async function createHostDevice(options: HostDeviceOptions): Promise<Host
   }
 }
 
+/** Without a Table, or with `auto`, nobody is surprised by routes that are missing more than without a file. */
 const wgQuickOnly: Unsupported = (quick) => ({
   ...HOOKS(quick),
   DNS: quick.dns.servers[0] ?? quick.dns.searchDomains[0],
+  Table: quick.table === undefined || quick.table === 'auto' || quick.table === 'off' ? undefined : {},
+  SaveConfig: quick.saveConfig ? {} : undefined,
 });
 
 async function create(options: Settled<HostDeviceOptions>): Promise<HostDevice> {
@@ -85,21 +91,24 @@ async function create(options: Settled<HostDeviceOptions>): Promise<HostDevice> 
   const events: EngineEvents = { listen: () => {} };
   const engine = await openEngine({ name }, options, events);
   let server: UapiServer | undefined;
-  const device = new HostDevice({ engine, release: async () => server?.close() }, events, signal);
-  try {
+  let forget = (): void => {};
+  const release = async (): Promise<void> => {
+    forget();
+    await server?.close();
+  };
+  const device = new HostDevice({ engine, release }, events, signal);
+  return finish(device, signal, async () => {
     if (uapi) {
       server = await serve(engine, options);
+      // The file would outlive the process; it is gone when the call returns.
+      forget = atExit(() => void server?.close());
       void server.removed.then(() => device.close());
+      // It may have ended meanwhile, and could not end what was not there.
+      if (device.closed) await release();
     }
     await device.configure(options.config);
     await setUp(engine, options);
-    signal?.throwIfAborted();
-    return device;
-  } catch (error) {
-    await device.close();
-    signal?.throwIfAborted();
-    throw error;
-  }
+  });
 }
 
 function serve(engine: Engine, { name, log = () => {} }: Settled<HostDeviceOptions>): Promise<UapiServer> {

@@ -15,12 +15,16 @@ import {
   EngineDevice,
   type EngineEvents,
   type Foundation,
+  finish,
   openEngine,
   untilUp,
 } from './engine-device.js';
 
 export interface RootlessDeviceOptions extends CommonOptions {
-  /** An object, or the text of a wg-quick(8) file, whose Address, MTU and DNS are used unless they are given here. */
+  /**
+   * An object, or the text of a wg-quick(8) file, whose Address, MTU and DNS are used unless they are given here. A file
+   * with hooks is refused. Table (everything inside leads into the tunnel) and SaveConfig mean nothing here.
+   */
   readonly config?: ConfigInput | undefined;
   /** Addresses inside the tunnel, as `10.0.0.2/32` and `fd00::2/128`. */
   readonly addresses?: readonly string[] | undefined;
@@ -175,7 +179,7 @@ export class RootlessDevice extends EngineDevice {
     try {
       return await work(this.#namespace);
     } catch (error) {
-      throw libraryError(error);
+      throw libraryError(error, 'ERR_CLOSED');
     }
   }
 
@@ -218,7 +222,6 @@ async function create(options: Settled<RootlessDeviceOptions>): Promise<Rootless
   const namespace = await openNamespace(options);
   const events: EngineEvents = { listen: () => {} };
   const open = new Set<() => void>();
-  let device: RootlessDevice;
   try {
     const engine = await openEngine({ name: 'wg0', tunFd: namespace.tunFd, tunMtu: namespace.mtu }, options, events);
     const release = async (): Promise<void> => {
@@ -232,16 +235,11 @@ async function create(options: Settled<RootlessDeviceOptions>): Promise<Rootless
       open.clear();
       await namespace.close();
     };
-    device = new RootlessDevice({ engine, release, failed: namespace.ended, namespace, open }, events, signal);
-    try {
+    const device = new RootlessDevice({ engine, release, failed: namespace.ended, namespace, open }, events, signal);
+    return await finish(device, signal, async () => {
       await device.configure(options.config);
       await untilUp(engine);
-      signal?.throwIfAborted();
-      return device;
-    } catch (error) {
-      await device.close();
-      throw error;
-    }
+    });
   } catch (error) {
     await namespace.close();
     signal?.throwIfAborted();
@@ -259,14 +257,18 @@ async function openNamespace({ addresses = [], mtu, dns }: Settled<RootlessDevic
       ...(dns && { dns: { servers: dns.servers, ...(dns.search && { search: dns.search }) } }),
     });
   } catch (error) {
-    throw libraryError(error);
+    throw libraryError(error, 'ERR_DEVICE');
   }
 }
 
-function libraryError(error: unknown): unknown {
+/** @param gone what it means that there is no namespace: not any more, or not at all */
+function libraryError(error: unknown, gone: 'ERR_CLOSED' | 'ERR_DEVICE'): unknown {
   if (!(error instanceof RootlessError)) return error;
   const { code, message } = error;
-  return new TypetunError(code, code === 'ERR_CLOSED' ? 'the device is closed' : message, { cause: error });
+  const isGone = code === 'ERR_CLOSED' || code === 'ERR_NAMESPACE';
+  // While a call was under way: what happened is in the device's own error.
+  if (isGone && gone === 'ERR_CLOSED') return new TypetunError(gone, 'the device is closed', { cause: error });
+  return new TypetunError(isGone || code === 'ERR_ROOTLESS' ? 'ERR_DEVICE' : code, message, { cause: error });
 }
 
 function checkOptions({ addresses = [], mtu, dns }: Settled<RootlessDeviceOptions>): void {

@@ -123,7 +123,7 @@ export function setGsoMaxSegments(name: string, segments: number): void {
 
 /** Asks the kernel which interface a datagram would leave by. */
 export class RouteQuery {
-  readonly #fd: number;
+  readonly fd: number;
   readonly #buffer: Uint8Array = allocate(4096);
   readonly #view: DataView = new DataView(this.#buffer.buffer);
   readonly #address: number = addressOf(this.#buffer);
@@ -131,7 +131,7 @@ export class RouteQuery {
 
   constructor() {
     // The kernel answers before send returns: no waiting, ever.
-    this.#fd = openNetlink(0, SOCK_NONBLOCK);
+    this.fd = openNetlink(0, SOCK_NONBLOCK);
   }
 
   /**
@@ -158,9 +158,9 @@ export class RouteQuery {
       at += 8;
     }
     view.setUint32(0, at, true);
-    if (send(this.#fd, this.#address, at, 0) < 0) return 0;
+    if (send(this.fd, this.#address, at, 0) < 0) return 0;
     for (;;) {
-      const got = recv(this.#fd, this.#address, this.#buffer.length, 0);
+      const got = recv(this.fd, this.#address, this.#buffer.length, 0);
       if (got < NL_HEADER) return 0;
       // An answer that an earlier question did not wait for.
       if (view.getUint32(8, true) !== this.#sequence) continue;
@@ -170,7 +170,7 @@ export class RouteQuery {
   }
 
   close(): void {
-    close(this.#fd);
+    close(this.fd);
   }
 
   #attribute(at: number, type: number, bytes: Uint8Array, from: number, size: number): number {

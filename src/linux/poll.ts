@@ -6,6 +6,8 @@ export const POLLIN = 1;
 export const POLLOUT = 4;
 export const POLLERR = 8;
 export const POLLHUP = 16;
+/** No such descriptor. */
+export const POLLNVAL = 32;
 
 const ENTRY = 8;
 /** Longer than any uptime, and its seconds still fit 32 bits. */

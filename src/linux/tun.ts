@@ -95,10 +95,16 @@ export class TunDevice {
     fcntl(fd, F_SETFL, fcntl(fd, F_GETFL, 0) | O_NONBLOCK);
   }
 
-  /** The present name, or undefined when the device was deleted. */
+  /**
+   * The present name, or undefined when the device was deleted.
+   * @throws SystemError EBADF when something else closed the descriptor
+   */
   name(): string | undefined {
     this.#request.fill(0);
-    if (ioctl(this.fd, TUNGETIFF, this.#address) < 0) return undefined;
+    if (ioctl(this.fd, TUNGETIFF, this.#address) < 0) {
+      if (errno() === Errno.EBADF) throw new SystemError(Errno.EBADF, 'TUNGETIFF');
+      return undefined;
+    }
     const end = this.#request.indexOf(0);
     return new TextDecoder().decode(this.#request.subarray(0, Math.min(end, IFNAMSIZ)));
   }
@@ -152,13 +158,13 @@ export class TunDevice {
 
 /** Asks and sets properties of interfaces in the namespace it was opened in: netdevice(7). */
 export class InterfaceControl {
-  readonly #fd: number;
+  readonly fd: number;
   readonly #request: Uint8Array = allocate(IFREQ_SIZE);
   readonly #view: DataView = new DataView(this.#request.buffer);
   readonly #address: number = addressOf(this.#request);
 
   constructor() {
-    this.#fd = check(socket(AF_INET, SOCK_DGRAM | SOCK_CLOEXEC, 0), 'socket');
+    this.fd = check(socket(AF_INET, SOCK_DGRAM | SOCK_CLOEXEC, 0), 'socket');
   }
 
   isUp(name: string): boolean | undefined {
@@ -174,13 +180,13 @@ export class InterfaceControl {
   }
 
   close(): void {
-    close(this.#fd);
+    close(this.fd);
   }
 
   #call(request: number, name: string, value = 0): boolean {
     this.#request.fill(0);
     this.#request.set(new TextEncoder().encode(name).subarray(0, IFNAMSIZ - 1));
     this.#view.setInt32(IFNAMSIZ, value, true);
-    return ioctl(this.#fd, request, this.#address) === 0;
+    return ioctl(this.fd, request, this.#address) === 0;
   }
 }

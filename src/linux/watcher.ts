@@ -56,6 +56,11 @@ export class DeviceWatcher {
     return this.#monitor.fd;
   }
 
+  /** Of the socket that asks here, which is never to be polled. */
+  get homeFd(): number {
+    return this.#home.fd;
+  }
+
   /** How long to wait before looking again without being told: milliseconds, or Infinity. */
   get intervalMs(): number {
     return this.#isAway ? AWAY_INTERVAL_MS : Number.POSITIVE_INFINITY;

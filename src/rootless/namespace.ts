@@ -138,6 +138,8 @@ export class RootlessNamespace {
       const [code, signal] = (await once(this.#child, 'exit')) as [number | null, NodeJS.Signals | null];
       await heard;
       how = this.#said.trim().split('\n').at(-1) || `the helper ended with ${signal ?? code}`;
+      // What unshare(1) says of itself when its child died of SIGKILL.
+      if (how.startsWith('unshare: sigprocmask')) how = 'the helper was killed';
     } catch (error) {
       how = (error as Error).message;
     }

@@ -2,7 +2,6 @@
 import { getSystemErrorName } from 'node:util';
 import { changeToSet, type WgQuickConfig } from '../config/index.js';
 import { type Engine, type EngineOptions, startEngine } from '../engine/index.js';
-import { close } from '../linux/libc.js';
 import { RootlessError } from './error.js';
 import { RootlessNamespace } from './namespace.js';
 import { hasPrivileges } from './refusal.js';
@@ -51,19 +50,8 @@ async function startTunnel(
   fwmark: number,
   { log, onEvent }: TunnelOptions,
 ): Promise<RootlessTunnel> {
-  let engine: Engine;
-  try {
-    engine = await startEngine({
-      name: 'wg0',
-      tunFd: namespace.tunFd,
-      tunMtu: namespace.mtu,
-      log,
-      ...(onEvent && { onEvent }),
-    });
-  } catch (error) {
-    close(namespace.tunFd);
-    throw error;
-  }
+  const { tunFd, mtu: tunMtu } = namespace;
+  const engine = await startEngine({ name: 'wg0', tunFd, tunMtu, log, ...(onEvent && { onEvent }) });
   const errno = await engine.configure({ ...changeToSet(config), fwmark });
   if (errno !== 0) {
     await engine.close();

@@ -59,7 +59,7 @@ export interface UapiServer {
   readonly path: string;
   /** Settles when the socket file was removed or replaced by somebody else. */
   readonly removed: Promise<void>;
-  /** Ends all connections, and unlinks the socket if it is this server's still. Harmless when repeated. */
+  /** Unlinks the socket if it is this server's still, at once, and ends all connections. Harmless when repeated. */
   close(): Promise<void>;
 }
 

@@ -1,6 +1,6 @@
 /** A network namespace for this test process: its devices are its own, and end with it. */
 import { execFileSync } from 'node:child_process';
-import { readdirSync } from 'node:fs';
+import { readdirSync, readFileSync } from 'node:fs';
 import { loadLibrary } from '../../src/linux/ffi.js';
 
 const CLONE_NEWNET = 0x40000000;
@@ -18,4 +18,19 @@ export function ip(words: string): string {
 /** Descriptors of this process, without the one that counts them. */
 export function openDescriptors(): number {
   return readdirSync('/proc/self/fd').length - 1;
+}
+
+/** Processes below this one, by their parents in /proc. */
+export function descendants(pid: number = process.pid): number[] {
+  return readdirSync(`/proc/${pid}/task`).flatMap((task) => {
+    try {
+      const children = readFileSync(`/proc/${pid}/task/${task}/children`, 'latin1')
+        .split(' ')
+        .filter(Boolean)
+        .map(Number);
+      return children.flatMap((child) => [child, ...descendants(child)]);
+    } catch {
+      return [];
+    }
+  });
 }

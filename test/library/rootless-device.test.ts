@@ -4,7 +4,7 @@ import { execFileSync } from 'node:child_process';
 import { createHash, randomBytes } from 'node:crypto';
 import type { RemoteInfo, Socket as UdpSocket } from 'node:dgram';
 import { once } from 'node:events';
-import { readdirSync, readFileSync } from 'node:fs';
+import { readdirSync } from 'node:fs';
 import type { AddressInfo } from 'node:net';
 import { Server, Socket } from 'node:net';
 import { text } from 'node:stream/consumers';
@@ -13,7 +13,7 @@ import { setTimeout as sleep } from 'node:timers/promises';
 import { createRootlessDevice, type RootlessDevice, SecretKey, TypetunError } from '../../src/index.js';
 import { FULL } from '../netns/environment.js';
 import { asOrdinaryUser } from '../rootless/user.js';
-import { openDescriptors } from './network.js';
+import { descendants, openDescriptors } from './network.js';
 import { CLIENT, openTunnel, SERVER, type Tunnel } from './tunnel.js';
 
 const CYCLES = FULL ? 20_000 : 2_000;
@@ -32,21 +32,6 @@ async function readToEnd(socket: Socket): Promise<Buffer> {
   socket.on('data', (chunk: Buffer) => chunks.push(chunk));
   await once(socket, 'end');
   return Buffer.concat(chunks);
-}
-
-/** Processes below this one, by their parents in /proc. */
-function descendants(pid = process.pid): number[] {
-  return readdirSync(`/proc/${pid}/task`).flatMap((task) => {
-    try {
-      const children = readFileSync(`/proc/${pid}/task/${task}/children`, 'latin1')
-        .split(' ')
-        .filter(Boolean)
-        .map(Number);
-      return children.flatMap((child) => [child, ...descendants(child)]);
-    } catch {
-      return [];
-    }
-  });
 }
 
 asOrdinaryUser(import.meta.filename, () => {
