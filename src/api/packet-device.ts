@@ -22,7 +22,10 @@ export interface DatagramEndpoint {
 }
 
 export interface PacketDeviceOptions {
-  /** An object, or the text of a wg-quick(8) file; its addresses, DNS and table are passed over here. */
+  /**
+   * An object, or the text of a wg-quick(8) file, whose MTU is used unless it is given here. A file with hooks is refused.
+   * Address, DNS, Table and SaveConfig are passed over: packets are the caller's.
+   */
   readonly config?: ConfigInput | undefined;
   /** The largest IP packet that is sent into the tunnel, in bytes: 576 to 65535, 1420 unless told. */
   readonly mtu?: number | undefined;

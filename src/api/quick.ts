@@ -30,8 +30,8 @@ export type Settled<Options extends FileOptions> = Omit<Options, 'config'> & {
   wipe(): void;
 };
 
-/** What of a file a kind of device can do nothing with, by the names in the file. */
-export type Unsupported = (quick: QuickConfig) => Readonly<Record<string, { readonly line: number } | undefined>>;
+/** What of a file a kind of device can do nothing with, by the names in the file; with its line, where that is known. */
+export type Unsupported = (quick: QuickConfig) => Readonly<Record<string, { readonly line?: number } | undefined>>;
 
 export const HOOKS: Unsupported = ({ preUp, postUp, preDown, postDown }) => ({
   PreUp: preUp[0],
@@ -83,7 +83,8 @@ function refuse(unsupported: ReturnType<Unsupported>): void {
   for (const [key, value] of Object.entries(unsupported)) {
     if (value === undefined) continue;
     const why = 'this kind of device cannot do that: take it out, or use wg-quick';
-    throw new TypetunError('ERR_UNSUPPORTED', `line ${value.line}: ${key}: ${why}`);
+    const where = value.line === undefined ? '' : `line ${value.line}: `;
+    throw new TypetunError('ERR_UNSUPPORTED', `${where}${key}: ${why}`);
   }
 }
 

@@ -75,7 +75,7 @@ export async function createHostDevice(options: HostDeviceOptions): Promise<Host
   }
 }
 
-/** Without a Table, or with `auto`, nobody is surprised by routes that are missing more than without a file. */
+/** `Table = auto` says no more than its absence; here, both mean that routes are somebody else's. */
 const wgQuickOnly: Unsupported = (quick) => ({
   ...HOOKS(quick),
   DNS: quick.dns.servers[0] ?? quick.dns.searchDomains[0],

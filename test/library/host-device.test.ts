@@ -143,6 +143,51 @@ MTU = 1300
       }
     });
 
+    it('leaves nothing when it is aborted at any moment of its making', async () => {
+      const name = `tlh${ID}`;
+      let made = 0;
+      for (let delayMs = 0; made === 0; delayMs += 8) {
+        const abort = new AbortController();
+        const making = createHostDevice({ name, addresses: ['10.6.6.6/24'], signal: abort.signal });
+        setTimeout(() => abort.abort(new Error('changed my mind')), delayMs);
+        const device = await making.catch((error: Error) => assert.equal(error.message, 'changed my mind'));
+        made += device ? 1 : 0;
+        await device?.close();
+        assert.ok(!existsSync(socketOf(name)), `${delayMs}`);
+        assert.throws(() => ip(`link show ${name}`), `${delayMs}`);
+      }
+    });
+
+    it('goes with a process that ends without closing it, and so does its socket', async () => {
+      const name = `tli${ID}`;
+      const index = JSON.stringify(new URL('../../src/index.js', import.meta.url));
+      const program = (how: string): string =>
+        `import { createHostDevice } from ${index};
+        await createHostDevice({ name: '${name}', up: false });
+        console.log('made');
+        ${how}`;
+      for (const [how, code] of [
+        ['process.exit(3)', 3],
+        ['throw new Error()', 1],
+      ] as const) {
+        const words = ['--input-type=module', '--eval', program(how)];
+        await assert.rejects(exec(process.execPath, words), (error: unknown) => {
+          const ended = error as { code: number; stdout: string };
+          return ended.code === code && ended.stdout === 'made\n';
+        });
+        assert.ok(!existsSync(socketOf(name)), how);
+        assert.throws(() => ip(`link show ${name}`), how);
+      }
+    });
+
+    it('takes a file that leaves routes to others', async () => {
+      for (const table of ['auto', 'off']) {
+        const config = `[Interface]\nTable = ${table}\nSaveConfig = false\nFwMark = 7`;
+        await using device = await createHostDevice({ name: `tlj${ID}`, uapi: false, config });
+        assert.equal((await device.status()).fwmark, 7);
+      }
+    });
+
     it('gives every descriptor back', async () => {
       const cycle = async (): Promise<void> => {
         await using device = await createHostDevice({ name: `tld${ID}`, uapi: false, config: { listenPort: 0 } });
@@ -167,6 +212,8 @@ MTU = 1300
         [{ name: 'a/b' }, 'ERR_INVALID_ARGUMENT', /is not an interface name/],
         [{ config: '[Interface]\nPostUp = true' }, 'ERR_UNSUPPORTED', /line 2: PostUp: .*wg-quick/],
         [{ config: '[Interface]\nDNS = 10.0.0.1' }, 'ERR_UNSUPPORTED', /line 2: DNS/],
+        [{ config: '[Interface]\nTable = 1234' }, 'ERR_UNSUPPORTED', /^Table: .*wg-quick/],
+        [{ config: '[Interface]\nSaveConfig = true' }, 'ERR_UNSUPPORTED', /^SaveConfig: .*wg-quick/],
         [{ mtu: 67 }, 'ERR_INVALID_ARGUMENT', /mtu/],
         [{ addresses: ['10.0.0.1/33'] }, 'ERR_INVALID_ARGUMENT', /addresses\[0\]/],
         [{ addresses: ['10.0.0.1 dev lo'] }, 'ERR_INVALID_ARGUMENT', /addresses\[0\]/],
