@@ -28,7 +28,7 @@ export interface DeviceReport extends InterfaceStatus {
   readonly up: boolean;
   /** 0, or the negative errno that keeps the sockets from being bound while the interface is up. */
   readonly bindError: number;
-  /** Batching features in use: names of `TYPETUN_OFFLOAD`; `tun-read(tcp)` is without UDP. */
+  /** Batching features in use: names of `TYPETUN_OFFLOAD`; `tun-read(tcp)` is without UDP, `udp-gso(ipv6)` without IPv4. */
   readonly offloads: readonly string[];
 }
 

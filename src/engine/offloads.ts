@@ -66,9 +66,11 @@ export function setTunOffloads(tun: TunDevice, wanted: Offloads): { read: TunWri
   return { read: read ? known : none, write: wanted.has('tun-write') ? { tcp: true, udp } : none };
 }
 
-function kinds(name: string, { tcp, udp }: TunWrites): string[] {
-  if (!tcp && !udp) return [];
-  return [tcp && udp ? name : `${name}(${tcp ? 'tcp' : 'udp'})`];
+/** The name where all its parts are in use, with the parts that are where some are, nothing where none is. */
+function named(name: string, parts: Readonly<Record<string, boolean>>): string[] {
+  const inUse = Object.keys(parts).filter((part) => parts[part]);
+  if (inUse.length === 0) return [];
+  return [inUse.length === Object.keys(parts).length ? name : `${name}(${inUse.join(' ')})`];
 }
 
 /** Of those wanted, the ones that sockets here can do. */
@@ -79,13 +81,13 @@ export function udpOffloads(wanted: Offloads): string[] {
 }
 
 function namesOfUdp(sockets: readonly UdpSocket[]): string[] {
-  return [
-    ...(sockets.some(({ gso }) => gso) ? ['udp-gso'] : []),
-    ...(sockets.some(({ gro }) => gro) ? ['udp-gro'] : []),
-  ];
+  const byFamily = (feature: 'gso' | 'gro'): Record<string, boolean> =>
+    Object.fromEntries(sockets.map((socket) => [`ipv${socket.family}`, socket[feature]]));
+  return [...named('udp-gso', byFamily('gso')), ...named('udp-gro', byFamily('gro'))];
 }
 
-/** The names of what is in use: `tun-read(tcp)` is without super-packets of UDP. */
+/** The names of what is in use: `tun-read(tcp)` is without super-packets of UDP, `udp-gso(ipv6)` without IPv4. */
 export function offloadsInUse(read: TunWrites, write: TunWrites, sockets: readonly UdpSocket[]): string[] {
-  return [...kinds('tun-read', read), ...kinds('tun-write', write), ...namesOfUdp(sockets)];
+  const { tcp, udp } = write;
+  return [...named('tun-read', { ...read }), ...named('tun-write', { tcp, udp }), ...namesOfUdp(sockets)];
 }

@@ -23,8 +23,6 @@ export class TunWriter {
   /** Packets the TUN had no room for, or refused; the owner takes and clears them. */
   full = 0;
   failed = 0;
-  /** errno of the last refusal of a super-packet, 0 for none yet. */
-  refusal = 0;
 
   /**
    * @param capacity rows of the largest batch
@@ -69,7 +67,6 @@ export class TunWriter {
   #writeGroup(group: number, first: number, packets: number): void {
     const wrote = this.#tun.writev(this.#iovecsAt + first * IOVEC_SIZE, packets);
     if (wrote !== -Errno.EINVAL) return this.#count(wrote, packets);
-    this.refusal = Errno.EINVAL;
     if (this.#arena.bytes[this.#groups.offset[first]! + 1] === Gso.udp) this.#coalescer.udp = false;
     else this.#coalescer.tcp = false;
     this.#coalescer.takeApart(this.#groups, group);

@@ -4,12 +4,25 @@ import { readdirSync } from 'node:fs';
 import { after, before, describe, it } from 'node:test';
 import { SystemError } from '../../src/linux/errno.js';
 import { addressOf, allocate } from '../../src/linux/ffi.js';
-import { check, close, recv, setsockopt, socket } from '../../src/linux/libc.js';
+import {
+  AF_INET,
+  AF_INET6,
+  bind,
+  check,
+  close,
+  recv,
+  SOCK_DGRAM,
+  SOCK_NONBLOCK,
+  socket,
+} from '../../src/linux/libc.js';
 import { bindBoth } from '../../src/linux/udp.js';
+import { replace, SO_NO_CHECK, SOL_SOCKET, SOL_UDP, setOption } from './descriptors.js';
 import { type Datagram, Side } from './side.js';
-import { Cable, Netns, NO_NETNS } from './world.js';
+import { Cable, Netns, NO_NETNS, until } from './world.js';
 
 const ON = { gro: true, gso: true };
+/** That nothing else here is bound to. */
+const PORT = 4242;
 const V6_A = 'fd09:0000:0000:0000:0000:0000:0000:0001';
 const V6_B = 'fd09:0000:0000:0000:0000:0000:0000:0002';
 const FAMILIES = [
@@ -17,19 +30,15 @@ const FAMILIES = [
   { name: 'IPv6', family: 6, a: V6_A, b: V6_B, largest: 65527 },
 ] as const;
 
-const SOL_SOCKET = 1;
 const SO_SNDBUF = 7;
-const SO_NO_CHECK = 11;
-const SOL_UDP = 17;
 const UDP_NO_CHECK6_TX = 101;
 const UDP_NO_CHECK6_RX = 102;
+const IPPROTO_UDPLITE = 136;
+const MSG_PEEK = 2;
 
-/** To make a socket misbehave. */
-function setOption(fd: number, level: number, option: number, value: number): void {
-  const memory = allocate(4);
-  memory[0] = value & 0xff;
-  memory[1] = value >> 8;
-  check(setsockopt(fd, level, option, addressOf(memory), 4), 'setsockopt');
+/** A socket of UDP-Lite (RFC 3828), which the kernel segments nothing for; -1 where it has none any more. */
+function udpLite(netns: Netns, family: 4 | 6): number {
+  return netns.enter(() => socket(family === 4 ? AF_INET : AF_INET6, SOCK_DGRAM | SOCK_NONBLOCK, IPPROTO_UDPLITE));
 }
 
 function payloads(...lengths: number[]): Buffer[] {
@@ -229,6 +238,34 @@ for (const { name, family, a, b, largest } of FAMILIES) {
       assert.equal(used.gso, false);
       assert.ok(Buffer.concat(right.take(4).map(({ bytes }) => bytes)).equals(Buffer.concat(sent)));
       assert.equal(mine.sender.failed, 0);
+      mine.close();
+    });
+
+    it('gives GSO up for good where the protocol cannot (EIO), and loses nothing', (t) => {
+      const mine = new Side(cable.a);
+      const used = mine.sockets.find((each) => each.family === family)!;
+      const theirs = udpLite(cable.b, family);
+      if (theirs < 0) return t.skip('no UDP-Lite');
+      replace(used.fd, udpLite(cable.a, family));
+      const name = allocate(28);
+      name[0] = family === 4 ? AF_INET : AF_INET6;
+      name[2] = PORT >> 8;
+      name[3] = PORT & 0xff;
+      check(bind(theirs, addressOf(name), family === 4 ? 16 : 28), 'bind');
+      const sent = payloads(1000, 1000, 1000, 10);
+      const endpoint = mine.to(b, PORT);
+      for (let round = 0; round < 2; round++) {
+        mine.send(sent.map((bytes) => ({ bytes, endpoint })));
+        assert.equal(used.gso, false);
+        const memory = allocate(2000);
+        for (const bytes of sent) {
+          until('a datagram', () => recv(theirs, addressOf(memory), 2000, MSG_PEEK) >= 0);
+          assert.equal(recv(theirs, addressOf(memory), 2000, 0), bytes.length);
+          assert.deepEqual(memory.slice(0, bytes.length), Uint8Array.from(bytes));
+        }
+      }
+      assert.deepEqual([mine.sender.failed, mine.sender.lastError], [0, 0]);
+      close(theirs);
       mine.close();
     });
 

@@ -185,13 +185,15 @@ export class Lab {
     return device;
   }
 
-  /** What the daemon dropped, by reason, from the log line that typetun writes on SIGUSR2. */
+  /** What the daemon dropped, by reason, as typetun says on SIGUSR2. */
   async drops(device: Device): Promise<ReadonlyMap<string, number>> {
-    const before = device.daemon.output.length;
-    device.daemon.child.kill('SIGUSR2');
-    const line = (): string | undefined => /drops: (.*)\n/.exec(device.daemon.output.slice(before))?.[1];
-    await until('the drop counters', () => line() !== undefined);
-    return new Map([...(line() ?? '').matchAll(/(\w+)=(\d+)/g)].map(([, reason, n]) => [String(reason), Number(n)]));
+    const { drops = '' } = await stateOf(device);
+    return new Map([...drops.matchAll(/(\w+)=(\d+)/g)].map(([, reason, n]) => [String(reason), Number(n)]));
+  }
+
+  /** The offloads in use, in the words of the log, as typetun says on SIGUSR2; `none`. */
+  async offloads(device: Device): Promise<string> {
+    return (await stateOf(device))['offloads'] ?? '';
   }
 
   /** Ends everything, then makes sure that processes, sockets, devices and namespaces are gone. */
@@ -239,6 +241,16 @@ export class Lab {
       }
     }
   }
+}
+
+/** The log line that typetun writes on SIGUSR2, in its parts. */
+async function stateOf({ daemon }: Device): Promise<Record<string, string>> {
+  const before = daemon.output.length;
+  daemon.child.kill('SIGUSR2');
+  const told = (): RegExpExecArray | null =>
+    /offloads: (?<offloads>[^,]*), drops: (?<drops>.*)\n/.exec(daemon.output.slice(before));
+  await until('the state', () => told() !== null);
+  return told()?.groups ?? {};
 }
 
 function killQuietly(pid: number): void {

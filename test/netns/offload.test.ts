@@ -9,7 +9,7 @@
 import assert from 'node:assert/strict';
 import { it } from 'node:test';
 import { FULL } from './environment.js';
-import { type Device, type Implementation, type Lab, missing, until, withLab, withNamespaces } from './harness.js';
+import { type Implementation, type Lab, missing, withLab, withNamespaces } from './harness.js';
 import { ping, setEndpoint, tunnel, V4, V6 } from './topology.js';
 import { file, udp } from './traffic.js';
 
@@ -58,15 +58,6 @@ const WHOLE: readonly Cell[] = SETTINGS.flatMap((offload) =>
   ),
 );
 
-/** What the daemon says it uses, when it is asked. */
-async function inUse({ daemon }: Device): Promise<string> {
-  const before = daemon.output.length;
-  daemon.child.kill('SIGUSR2');
-  const told = (): string | undefined => /offloads: ([^,]*), drops/.exec(daemon.output.slice(before))?.[1];
-  await until('the state', () => told() !== undefined);
-  return told() ?? '';
-}
-
 async function network(lab: Lab, veth: boolean): Promise<void> {
   await lab.namespace(1, 2);
   await lab.veth(1, 'veth1', 2, 'veth2');
@@ -93,7 +84,7 @@ async function run(lab: Lab, { offload, veth, outer, mtu, pair = ['typetun', 'ty
   if (mtu >= IPV6_MIN_MTU) await file(lab, 2, 1, V6[0], MIB);
   for (const device of devices.filter(({ implementation }) => implementation === 'typetun')) {
     const expected = NAMES.filter((name) => offload !== 'none' && offload !== `-${name}`).join(' ') || 'none';
-    assert.equal(await inUse(device), expected, 'what was not switched off is in use to the end');
+    assert.equal(await lab.offloads(device), expected, 'what was not switched off is in use to the end');
     const drops = await lab.drops(device);
     for (const reason of ['tunError', 'badTag', 'badInnerPacketIn', 'badInnerPacketOut', 'badSource']) {
       assert.equal(drops.get(reason) ?? 0, 0, reason);
