@@ -7,7 +7,7 @@ import { FULL } from '../netns/environment.js';
 import { Job, missing, until } from '../netns/harness.js';
 import { contentOf, Ports } from './server.js';
 import { asUser, INSIDE, noUser, UID } from './user.js';
-import { OUTSIDE, SERVER, World } from './world.js';
+import { OUTSIDE, type RunOptions, SERVER, World } from './world.js';
 
 const MB = 1_000_000;
 const TIMEOUT_MS = 120_000;
@@ -235,6 +235,23 @@ describe('typetun exec: the tunnel', { skip, timeout: TIMEOUT_MS }, () => {
     assert.match(stdout, /^10\.66\.0\.1 dev wg0/m);
     assert.match(stdout, /^fd66::\/64 dev wg0/m);
     assert.doesNotMatch(stdout, /default/);
+  });
+
+  it('without MTU it is that of the way to the endpoint, less 80; without an endpoint that of the default route', async () => {
+    const mtuOf = async (options: RunOptions): Promise<number> =>
+      Number((await world.exec(['cat', '/sys/class/net/wg0/mtu'], options)).stdout);
+    const { lab } = world;
+    assert.equal(await mtuOf({}), 1420);
+    assert.equal(await mtuOf({ config: world.writeConfig({ endpoint: '127.0.0.1:9' }) }), 65456);
+    await lab.ip('c', `route add ${OUTSIDE.server}/32 dev veth0 mtu 1400`);
+    await lab.ip('c', 'route add default dev veth0 mtu 1390');
+    try {
+      assert.equal(await mtuOf({}), 1320);
+      assert.equal(await mtuOf({ config: world.writeConfig({ endpoint: '' }) }), 1310);
+    } finally {
+      await lab.ip('c', `route del ${OUTSIDE.server}/32`);
+      await lab.ip('c', 'route del default');
+    }
   });
 
   it('Table = off adds no routes', async () => {

@@ -43,6 +43,7 @@ export interface ConfigOptions {
   /** Lines for [Interface]. */
   readonly lines?: readonly string[];
   readonly allowedIps?: string;
+  /** Empty: none. */
   readonly endpoint?: string;
   readonly dns?: string;
   readonly mode?: number;
@@ -118,7 +119,7 @@ export class World {
       '[Peer]',
       `PublicKey = ${this.device.publicKey}`,
       `AllowedIPs = ${options.allowedIps ?? '0.0.0.0/0, ::/0'}`,
-      `Endpoint = ${options.endpoint ?? `${OUTSIDE.server}:51820`}`,
+      ...(options.endpoint === '' ? [] : [`Endpoint = ${options.endpoint ?? `${OUTSIDE.server}:51820`}`]),
       '',
     ];
     writeFileSync(path, text.join('\n'), { mode: options.mode ?? 0o600 });

@@ -1,11 +1,14 @@
 /** `typetun exec`: a command whose only network is a tunnel, and ways into it for programs outside. */
 import { writeSync } from 'node:fs';
+import type { WgQuickConfig } from '../../config/index.js';
 import { detach } from '../../linux/descriptors.js';
 import { Capability, forbidDumps, keepCapabilities } from '../../linux/process.js';
 import { isForeground, takeForeground } from '../../linux/terminal.js';
-import { findProgram } from '../../rootless/programs.js';
+import { findProgram, SYSTEM_PATH } from '../../rootless/programs.js';
 import { hasPrivileges } from '../../rootless/refusal.js';
 import { openTunnel, type RootlessTunnel } from '../../rootless/tunnel.js';
+import { scopeName } from '../../uapi/scopes.js';
+import { inferMtu } from '../wg-quick/mtu.js';
 import { EXEC_USAGE, type ExecLine, parseExec } from './arguments.js';
 import { readConfig } from './config-file.js';
 import { readCredentials, startServices, tellReady, tellStopping } from './services.js';
@@ -58,6 +61,7 @@ async function execute(line: ExecLine): Promise<number> {
   const config = readConfig(line.config, say);
   const signals = new Signals();
   const hadTerminal = isForeground();
+  await completeMtu(config);
   const tunnel = await openTunnel(config, {
     log: (level, message) => {
       if (level === 'error' || line.verbose) say(message);
@@ -74,6 +78,14 @@ async function execute(line: ExecLine): Promise<number> {
     await tunnel.close();
     if (hadTerminal && !isForeground()) takeForeground();
   }
+}
+
+/** As wg-quick(8) has it, by the ways to the endpoints. Where ip(8) is missing, the tunnel will say so. */
+async function completeMtu({ quick, peers }: WgQuickConfig): Promise<void> {
+  const ip = findProgram('ip', `${process.env['PATH'] ?? ''}:${SYSTEM_PATH}`, '/');
+  if (quick.mtu !== undefined || typeof ip !== 'string') return;
+  const endpoints = peers.flatMap(({ endpoint }) => endpoint?.resolved ?? []);
+  quick.mtu = await inferMtu(endpoints.map(({ address, scopeId = 0 }) => ({ address, scope: scopeName(scopeId) })));
 }
 
 /** What is left needs no rights but to mark a socket, and to bind a low port. */

@@ -61,7 +61,7 @@ async function configure(name: string, config: WgQuickConfig, undo: Undo): Promi
   undo.check();
   const device = await requireDevice(name);
   try {
-    const mtu = quick.mtu ?? (await inferMtu(device.peers));
+    const mtu = quick.mtu ?? (await inferMtu(device.peers.flatMap(({ endpoint }) => endpoint ?? [])));
     await run(['ip', 'link', 'set', 'mtu', `${mtu}`, 'up', 'dev', name]);
     undo.check();
     if (hasDns(quick)) {
