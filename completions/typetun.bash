@@ -68,6 +68,46 @@ _typetun_wg_quick() {
   esac
 }
 
+# Options, a configuration, then somebody else's command.
+_typetun_exec() {
+  # By white space alone: bash cuts words at `:` and `=` as well.
+  local line=${COMP_LINE:0:COMP_POINT} word config='' option=''
+  local partial=${line##*[[:space:]]} before
+  read -ra before <<< "${line%"$partial"}"
+  for word in "${before[@]:2}"; do
+    case ${option:+value}$word in
+    value*) option='' ;;
+    -L | -R | -D | --http-proxy | --proxy-auth) option=$word ;;
+    --) config=-- ;;
+    -*) ;;
+    *)
+      # The command, and what is behind it.
+      [ -z "$config" ] || { _typetun_files '' && return; }
+      config=$word
+      ;;
+    esac
+  done
+  case ${option:+$option=}$partial in
+  --proxy-auth=*)
+    [ "$cur" != = ] || cur=''
+    _typetun_files ''
+    return
+    ;;
+  --http-proxy=* | -[LRD]?*) return ;;
+  esac
+  if [ "$config" != -- ]; then
+    _typetun_words '-L -R -D --http-proxy= --proxy-auth= --verbose --help'
+    [ "${COMPREPLY[*]}" = "${COMPREPLY[*]%=}" ] || compopt -o nospace 2> /dev/null
+  fi
+  if [ -z "$config" ]; then
+    _typetun_words "$(_typetun_configs)"
+    _typetun_files .conf
+  elif [ -n "$cur" ]; then
+    _typetun_words "$(compgen -c -- "$cur")"
+    _typetun_files ''
+  fi
+}
+
 _typetun() {
   local cur=${COMP_WORDS[COMP_CWORD]}
   local words=("${COMP_WORDS[@]:1:COMP_CWORD-1}")
@@ -81,14 +121,7 @@ _typetun() {
   case $command in
   wg) _typetun_wg ;;
   wg-quick) _typetun_wg_quick ;;
-  exec)
-    if [ ${#words[@]} -eq 0 ]; then
-      _typetun_words "-v $(_typetun_configs)"
-      _typetun_files .conf
-    else
-      _typetun_files ''
-    fi
-    ;;
+  exec) _typetun_exec ;;
   files) [ ${#words[@]} -ne 0 ] || _typetun_words install ;;
   esac
 }

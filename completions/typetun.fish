@@ -57,6 +57,38 @@ function __typetun_in_set_file
     __typetun_in_set; and contains -- $words[-1] private-key preshared-key
 end
 
+# Whether what comes next in `exec` is all of these: one of the options, the configuration, the command or a word of its.
+function __typetun_in_exec
+    set -l words (__typetun_words)
+    test "$words[1]" = exec; or return
+    set -l next options config
+    set -l value
+    for word in $words[2..-1]
+        if set -q value[1]
+            set value
+            continue
+        end
+        switch $word
+            case -L -R -D --http-proxy --proxy-auth
+                set value $word
+            case --
+                set next command
+                break
+            case '-*'
+            case '*'
+                if contains config -- $next
+                    set next options command
+                else
+                    set next command
+                    break
+                end
+        end
+    end
+    for wanted in $argv
+        contains -- $wanted $next; or return 1
+    end
+end
+
 complete -c typetun -f
 complete -c typetun -n '__typetun_at 0' -s f -l foreground -d 'stay in the foreground'
 complete -c typetun -n '__typetun_at 0' -l offload -x -d 'batching to do without'
@@ -92,6 +124,13 @@ complete -c typetun -n '__typetun_at 0 wg-quick' -a strip -d 'print the file for
 complete -c typetun -n '__typetun_at 0 wg-quick' -a help -d 'print a summary'
 complete -c typetun -n '__typetun_at 0 wg-quick up,down,save,strip' -a '(__typetun_configs)' -F
 
-complete -c typetun -n '__typetun_at 0 exec' -a '-v (__typetun_configs)' -F
-complete -c typetun -n 'not __typetun_at 0 exec; and string match -q "exec*" -- (__typetun_words)[1]' -F
+complete -c typetun -n '__typetun_in_exec options' -s L -x -d 'a port here leads to an address in the tunnel'
+complete -c typetun -n '__typetun_in_exec options' -s R -x -d 'a port of the tunnel leads to an address here'
+complete -c typetun -n '__typetun_in_exec options' -s D -x -d 'a SOCKS5 proxy into the tunnel'
+complete -c typetun -n '__typetun_in_exec options' -l http-proxy -x -d 'an HTTP proxy into the tunnel'
+complete -c typetun -n '__typetun_in_exec options' -l proxy-auth -r -F -d 'a file with the name and password of the proxies'
+complete -c typetun -n '__typetun_in_exec options' -s v -l verbose -d 'tell what the tunnel does'
+complete -c typetun -n '__typetun_in_exec options' -s h -l help -d 'print a summary'
+complete -c typetun -n '__typetun_in_exec options config' -a '(__typetun_configs)' -F
+complete -c typetun -n '__typetun_in_exec command' -a '(__fish_complete_command)' -F
 complete -c typetun -n '__typetun_at 0 files' -a install -d 'copy them below a directory'

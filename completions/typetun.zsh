@@ -68,6 +68,19 @@ _typetun_wg_quick() {
   fi
 }
 
+_typetun_exec() {
+  _arguments -S \
+    '*-L+[a port here leads to an address in the tunnel]:[bind\:]port\:host\:port: ' \
+    '*-R+[a port of the tunnel leads to an address here]:[bind\:]port\:host\:port: ' \
+    '*-D+[a SOCKS5 proxy into the tunnel]:[bind\:]port: ' \
+    '*--http-proxy=[an HTTP proxy into the tunnel]:[bind\:]port: ' \
+    '--proxy-auth=[the proxies ask for the name and password in a file]:file:_files' \
+    '(-v --verbose)'{-v,--verbose}'[tell what the tunnel does]' \
+    '(- *)'{-h,--help}'[print a summary]' \
+    '1:configuration:_typetun_configs' \
+    '(-)*:::command:_normal'
+}
+
 _typetun() {
   local -a commands=(
     'wg:show and change WireGuard interfaces'
@@ -88,7 +101,7 @@ _typetun() {
   case $command in
     wg) _typetun_wg ;;
     wg-quick) _typetun_wg_quick ;;
-    exec) if (( CURRENT == 2 )); then _typetun_configs; compadd -- -v; else _normal; fi ;;
+    exec) _typetun_exec ;;
     files) (( CURRENT == 2 )) && compadd -- install ;;
   esac
 }

@@ -4,7 +4,16 @@
  */
 import assert from 'node:assert/strict';
 import { execFileSync, spawnSync } from 'node:child_process';
-import { existsSync, mkdtempSync, readdirSync, readFileSync, rmSync, statSync } from 'node:fs';
+import {
+  existsSync,
+  mkdirSync,
+  mkdtempSync,
+  readdirSync,
+  readFileSync,
+  rmSync,
+  statSync,
+  writeFileSync,
+} from 'node:fs';
 import { tmpdir } from 'node:os';
 import { join, resolve } from 'node:path';
 import { after, before, describe, it } from 'node:test';
@@ -22,6 +31,8 @@ function absent(...tools: readonly string[]): string | false {
   return missing.length > 0 && `not installed: ${missing.join(', ')}`;
 }
 
+const EXEC_OPTIONS = ['-L', '-R', '-D', '--http-proxy', '--proxy-auth', '--verbose', '--help'];
+
 /** Of each command line, what may stand at its end. */
 const COMPLETIONS: Readonly<Record<string, readonly string[]>> = {
   'typetun ': ['wg', 'wg-quick', 'exec', 'demo', 'files'],
@@ -33,6 +44,12 @@ const COMPLETIONS: Readonly<Record<string, readonly string[]>> = {
   'typetun wg set x peer y ': [...SET_PEER_WORDS, 'remove'],
   'typetun wg set x peer y rem': ['remove'],
   'typetun wg-quick ': ['up', 'down', 'save', 'strip', 'help'],
+  'typetun exec ': ['tunnel.conf'],
+  'typetun exec -': EXEC_OPTIONS,
+  'typetun exec --ht': ['--http-proxy'],
+  'typetun exec -L 80:a:80 --http-proxy=[::1]:3128 tun': ['tunnel.conf'],
+  'typetun exec --proxy-auth ': ['passwords', 'tunnel.conf'],
+  'typetun exec -D 1080 tunnel.conf -- cat pass': ['passwords'],
   'typetun files ': ['install'],
 };
 
@@ -41,6 +58,8 @@ describe('typetun files', () => {
   let installed: readonly string[] = [];
   before(() => {
     prefix = mkdtempSync(join(tmpdir(), 'typetun-files-'));
+    mkdirSync(join(prefix, 'here'));
+    for (const name of ['tunnel.conf', 'passwords']) writeFileSync(join(prefix, 'here', name), '');
     installed = execFileSync(TYPETUN, ['files', 'install', prefix], { encoding: 'utf8' }).trimEnd().split('\n');
   });
   after(() => rmSync(prefix, { recursive: true }));
@@ -122,7 +141,8 @@ describe('typetun files', () => {
 
   /** @param said what a shell answered @param expected words that have to be among it */
   function assertOffered(line: string, said: string, expected: readonly string[]): void {
-    const words = new Set(said.split(/\s+/));
+    // Some shells offer the `=` behind an option as well.
+    const words = new Set(said.split(/\s+/).map((word) => word.replace(/^(--.+)=$/, '$1')));
     for (const word of expected) assert.ok(words.has(word), `${line}: ${word} is not in: ${said}`);
     for (const word of ['genkey', 'strip', 'transfer', 'install']) {
       if (!expected.includes(word)) assert.ok(!words.has(word), `${line}: ${word} is in: ${said}`);
@@ -135,12 +155,16 @@ describe('typetun files', () => {
       set -u
       for COMP_LINE in "$@"; do
         read -ra COMP_WORDS <<< "$COMP_LINE"; [[ $COMP_LINE != *' ' ]] || COMP_WORDS+=('')
-        COMP_CWORD=$((\${#COMP_WORDS[@]} - 1)); COMPREPLY=(); _typetun; printf '%s\\n' "\${COMPREPLY[*]}"
+        COMP_POINT=\${#COMP_LINE}; COMP_CWORD=$((\${#COMP_WORDS[@]} - 1)); COMPREPLY=(); _typetun; printf '%s\\n' "\${COMPREPLY[*]}"
       done`;
     const { stdout, stderr, status } = spawnSync(
       'bash',
       ['--norc', '-c', script, 'bash', ...Object.keys(COMPLETIONS)],
-      { encoding: 'utf8', env: { ...process.env, BASH_COMPLETION_USER_DIR: join(prefix, 'share/bash-completion') } },
+      {
+        encoding: 'utf8',
+        cwd: join(prefix, 'here'),
+        env: { ...process.env, BASH_COMPLETION_USER_DIR: join(prefix, 'share/bash-completion') },
+      },
     );
     assert.equal(stderr, '');
     assert.equal(status, 0);
@@ -166,6 +190,7 @@ describe('typetun files', () => {
       ['-f', '-o', 'extendedglob', '-c', script, 'zsh', ...Object.keys(COMPLETIONS)],
       {
         encoding: 'utf8',
+        cwd: join(prefix, 'here'),
         timeout: 30_000,
         env: { ...process.env, TERM: 'xterm', COLUMNS: '200', DIRECTORY: join(prefix, 'share/zsh/site-functions') },
       },
@@ -186,6 +211,7 @@ describe('typetun files', () => {
     const file = join(prefix, 'share/fish/vendor_completions.d/typetun.fish');
     const { stdout, stderr } = spawnSync('fish', ['--no-config', '-c', script, file, ...Object.keys(COMPLETIONS)], {
       encoding: 'utf8',
+      cwd: join(prefix, 'here'),
     });
     assert.equal(stderr, '');
     const answers = stdout.split('\n');
