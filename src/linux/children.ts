@@ -12,6 +12,7 @@ const WNOHANG = 1;
 const WSTOPPED = 2;
 const WEXITED = 4;
 const WNOWAIT = 0x1000000;
+const CLD_EXITED = 1;
 const CLD_STOPPED = 5;
 // siginfo_t on 64-bit systems.
 const SIGINFO_SIZE = 128;
@@ -34,16 +35,27 @@ export function stoppedBy(pid: number): number | undefined {
   return stopped ? view.getInt32(STATUS_AT, true) : undefined;
 }
 
+/** How a process ended: one of the two. */
+export interface Exit {
+  readonly code: number | null;
+  /** Its number. */
+  readonly signal: number | null;
+}
+
 /**
- * Clears away ended processes that were left to this one (the first of a PID namespace gets all orphans).
+ * Clears away ended processes that Node.js does not wait for (the first of a PID namespace gets all orphans).
  * @param isOwn whether Node.js waits for this process itself
+ * @param tell hears of each, when it is gone
  * @returns false when one of Node's own stands before the rest: call again when it has been dealt with
  */
-export function reapOrphans(isOwn: (pid: number) => boolean): boolean {
+export function reapOthers(isOwn: (pid: number) => boolean, tell: (pid: number, exit: Exit) => void): boolean {
   while (wait(P_ALL, 0, WEXITED | WNOWAIT)) {
     const pid = view.getInt32(PID_AT, true);
     if (isOwn(pid)) return false;
-    wait(P_PID, pid, WEXITED);
+    if (!wait(P_PID, pid, WEXITED)) continue;
+    const status = view.getInt32(STATUS_AT, true);
+    const exited = view.getInt32(CODE_AT, true) === CLD_EXITED;
+    tell(pid, { code: exited ? status : null, signal: exited ? null : status });
   }
   return true;
 }

@@ -45,8 +45,8 @@ export function check(result: number, syscall: string): number {
 }
 
 /** A NUL-terminated copy of `text`. Keep the array as long as its address is in use. */
-export function cString(text: string): Uint8Array {
-  const bytes = new TextEncoder().encode(text);
+export function cString(text: string | Uint8Array): Uint8Array {
+  const bytes = typeof text === 'string' ? new TextEncoder().encode(text) : text;
   const memory = allocate(bytes.length + 1);
   memory.set(bytes);
   return memory;

@@ -27,7 +27,7 @@ export function forbidDumps(): void {
 }
 
 /** Numbers of capabilities(7). */
-export const Capability = { netBindService: 10, netAdmin: 12, sysAdmin: 21 } as const;
+export const Capability = { kill: 5, netBindService: 10, netAdmin: 12, sysAdmin: 21 } as const;
 
 const CAPABILITY_VERSION_3 = 0x20080522;
 

@@ -7,6 +7,7 @@ import { lookup } from 'node:dns/promises';
 import { setTimeout as sleep } from 'node:timers/promises';
 import { receiveDescriptor, sendDescriptor } from '../linux/descriptors.js';
 import { close } from '../linux/libc.js';
+import { Capability, keepCapabilities } from '../linux/process.js';
 import { runInside, signalCommand, watchChildren } from './inner-commands.js';
 import { bindInside, connectInside } from './inner-sockets.js';
 import { makeInterface } from './interface.js';
@@ -32,21 +33,37 @@ function receiveStreams(): number[] {
   return Array.from({ length: STREAMS }, () => receiveDescriptor(PASSING_FD)?.fd).filter((fd) => fd !== undefined);
 }
 
+/** The working directory may be covered by now: commands start where its path leads. */
+function enterAgain(): void {
+  try {
+    process.chdir(process.cwd());
+  } catch {
+    // It is deleted, or its name is no text.
+  }
+}
+
+/** What is left: low ports, and signals for commands that changed their user. What root executes has all again. */
+function dropPrivileges(): void {
+  if (process.getuid?.() === 0) keepCapabilities(Capability.kill, Capability.netBindService);
+}
+
 type Extras = Partial<Pick<Extract<Answer, { type: 'answer' }>, 'descriptor' | 'addresses'>>;
 
 async function handle(request: Numbered<Request>): Promise<Extras> {
   switch (request.type) {
     case 'set-up': {
       makePrivateFiles(request.setup);
+      enterAgain();
       const tun = await makeInterface(request.setup);
       await pass(tun.fd, request.id);
       close(tun.fd);
+      dropPrivileges();
       return { descriptor: true };
     }
     case 'run': {
       const streams = receiveStreams();
       try {
-        await runInside(request.id, request.setup, streams, say);
+        runInside(request.id, request.setup, streams);
       } finally {
         for (const fd of streams) close(fd);
       }
@@ -77,8 +94,6 @@ async function handle(request: Numbered<Request>): Promise<Extras> {
 }
 
 process.on('disconnect', () => process.exit(0));
-// They come from the terminal, and are meant for the command.
-for (const signal of ['SIGINT', 'SIGTERM', 'SIGHUP', 'SIGUSR1', 'SIGUSR2'] as const) process.on(signal, () => {});
 process.on('message', async (request: Numbered<Request>) => {
   const { id } = request;
   try {

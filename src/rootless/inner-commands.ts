@@ -1,25 +1,41 @@
 /** In the helper: the commands it runs, and every process that is left to it as the first of its PID namespace. */
 import { type ChildProcess, spawn } from 'node:child_process';
-import { reapOrphans, stoppedBy } from '../linux/children.js';
+import { reapOthers, stoppedBy } from '../linux/children.js';
+import { spawnProcess } from '../linux/spawn.js';
 import { findProgram, SYSTEM_PATH } from './programs.js';
-import type { CommandSetup, News } from './protocol.js';
+import { type CommandSetup, type News, PASSED_ON } from './protocol.js';
 
+/** For a signal that the kernel is still handing out to a group, one process after the other. */
+const GROUP_MS = 5;
 const own = new Set<number>();
-const commands = new Map<number, ChildProcess>();
+/** Of each command its pid. */
+const commands = new Map<number, number>();
+/** Signals that came here and have not come from the owner yet. */
+const heard = new Set<NodeJS.Signals>();
 /** Not looked for in the command's PATH. */
 const found = findProgram('unshare', SYSTEM_PATH, '/');
 const UNSHARE = typeof found === 'string' ? found : 'unshare';
 
-/** Starts to look after children. @param tell hears of commands that stop and end */
+/** Starts to look after children, and to hear signals. @param tell hears of commands that stop and end */
 export function watchChildren(tell: (news: News) => void): void {
   const look = (): void => {
-    for (const [command, { pid }] of commands) {
-      const signal = pid === undefined ? undefined : stoppedBy(pid);
+    for (const [command, pid] of commands) {
+      const signal = stoppedBy(pid);
       if (signal !== undefined) tell({ type: 'stopped', command, signal });
     }
-    if (!reapOrphans((pid) => own.has(pid))) setImmediate(look);
+    const isDone = reapOthers(
+      (pid) => own.has(pid),
+      (ended, exit) => {
+        const [command] = [...commands].find(([, pid]) => pid === ended) ?? [];
+        if (command === undefined) return;
+        commands.delete(command);
+        tell({ type: 'exited', command, exit });
+      },
+    );
+    if (!isDone) setImmediate(look);
   };
   process.on('SIGCHLD', look);
+  for (const signal of PASSED_ON) process.on(signal, () => heard.add(signal));
 }
 
 /** As spawn, for a child that {@link watchChildren} leaves to Node.js. */
@@ -34,34 +50,28 @@ export function spawnOwn(...[command, args, options]: Parameters<typeof spawn>):
 }
 
 /**
- * Starts a command.
+ * Starts a command, found in the PATH of its own environment.
  * @param streams its descriptors 0, 1 and 2
- * @returns settles when it runs @throws what spawn says
+ * @throws SystemError
  */
-export function runInside(
-  id: number,
-  { command, args, env, cwd, identity }: CommandSetup,
-  streams: readonly number[],
-  tell: (news: News) => void,
-): Promise<void> {
+export function runInside(id: number, setup: CommandSetup, streams: readonly number[]): void {
+  const { words, env, identity, ...rest } = setup;
   // Back from the root of our user namespace to the caller, with no power over this network namespace.
-  const words = identity
-    ? [UNSHARE, '--user', `--map-user=${identity.uid}`, `--map-group=${identity.gid}`, '--', command, ...args]
-    : [command, ...args];
-  const child = spawnOwn(words[0]!, words.slice(1), { env: { ...env }, cwd, stdio: [...streams] });
-  return new Promise((resolve, reject) => {
-    child.once('error', reject);
-    child.once('spawn', () => {
-      commands.set(id, child);
-      resolve();
-    });
-    child.once('exit', (code, signal) => {
-      commands.delete(id);
-      tell({ type: 'exited', command: id, code, signal });
-    });
-  });
+  const back = identity ? ['--user', `--map-user=${identity.uid}`, `--map-group=${identity.gid}`] : [];
+  const bytes = (text: string): Uint8Array => Buffer.from(text, 'latin1');
+  heard.clear();
+  const all = [UNSHARE, ...back, '--', ...words].map(bytes);
+  commands.set(id, spawnProcess({ path: UNSHARE, words: all, env: env.map(bytes), streams, ...rest }));
 }
 
+/**
+ * The owner got a signal. What the terminal or kill(2) sends to a process group comes to this process, too: it is
+ * of the owner's group, as the command is unless it chose another.
+ */
 export function signalCommand(id: number, signal: NodeJS.Signals): void {
-  commands.get(id)?.kill(signal);
+  setTimeout(() => {
+    if (heard.delete(signal)) return;
+    const pid = commands.get(id);
+    if (pid !== undefined) process.kill(pid, signal);
+  }, GROUP_MS);
 }

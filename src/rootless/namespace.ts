@@ -16,6 +16,7 @@ import { once } from 'node:events';
 import { isIP, isIPv6, Server, Socket } from 'node:net';
 import type { Readable } from 'node:stream';
 import { fileURLToPath } from 'node:url';
+import type { Exit } from '../linux/children.js';
 import { descriptorPair, receiveDescriptor, sendDescriptor } from '../linux/descriptors.js';
 import { close } from '../linux/libc.js';
 import { RootlessError } from './error.js';
@@ -42,20 +43,23 @@ export interface NamespaceOptions {
   readonly env?: NodeJS.ProcessEnv;
 }
 
+/** What need not be UTF-8 is bytes. */
+type Word = string | Uint8Array;
+
 export interface CommandOptions {
-  readonly env?: NodeJS.ProcessEnv;
-  readonly cwd?: string;
+  /** Each `NAME=value`; this process's own without. */
+  readonly env?: readonly Word[];
   /** Descriptors of this process that become 0, 1 and 2; its own without. */
   readonly streams?: readonly [number, number, number];
-}
-
-export interface CommandExit {
-  readonly code: number | null;
-  readonly signal: NodeJS.Signals | null;
+  /** Numbers of signals that the command ignores from the start, as after nohup(1). */
+  readonly ignored?: readonly number[];
+  /** Soft limit of open files; without, it is the hard one, as Node.js has it. */
+  readonly openFiles?: number;
 }
 
 export interface RunningCommand {
-  readonly exited: Promise<CommandExit>;
+  readonly exited: Promise<Exit>;
+  /** Tells of a signal to this process. Unless all of the process group got it, the command gets it. */
   signal(signal: NodeJS.Signals): void;
   /** Called each time the command was stopped, with the number of the signal that did it. */
   onStopped: (signal: number) => void;
@@ -81,12 +85,18 @@ type UdpLookup = NonNullable<SocketOptions['lookup']>;
 
 const HELPER = fileURLToPath(new URL('./helper.js', import.meta.url));
 /** The terminal's signals are the command's; a death of the owner is nobody's to ignore. */
-const START = 'trap "" HUP INT QUIT TERM TSTP TTIN TTOU USR1 USR2; exec setpriv --pdeathsig KILL unshare "$@"';
+const START = 'trap "" HUP INT QUIT TERM TSTP TTIN TTOU USR1 USR2 ALRM; exec setpriv --pdeathsig KILL unshare "$@"';
 const NAMESPACES = ['--net', '--mount', '--pid', '--fork', '--kill-child'];
 const USER_NAMESPACE = ['--user', '--map-root-user'];
 const DEFAULT_MTU = 1420;
 /** A helper that does not go by itself is killed. */
 const END_MS = 3_000;
+
+const SIGKILL = 9;
+
+function bytesOf(word: Word): string {
+  return Buffer.from(word as string).toString('latin1');
+}
 
 interface Waiter {
   readonly settle: (answer: Answer, fd: number | undefined) => void;
@@ -104,7 +114,7 @@ export class RootlessNamespace {
   readonly #isPrivileged: boolean;
   readonly #waiting = new Map<number, Waiter>();
   readonly #passed = new Map<number, number | undefined>();
-  readonly #commands = new Map<number, { onStopped: (signal: number) => void; exit: (exit: CommandExit) => void }>();
+  readonly #commands = new Map<number, { onStopped: (signal: number) => void; exit: (exit: Exit) => void }>();
   #nextId = 1;
   #said = '';
   #isClosing = false;
@@ -184,20 +194,24 @@ export class RootlessNamespace {
     this.tunFd = await this.#askForDescriptor({ type: 'set-up', setup });
   }
 
-  /** Runs a command inside, as the user who called. @throws RootlessError; the code is spawn's, where spawn failed */
-  async run(command: string, args: readonly string[] = [], options: CommandOptions = {}): Promise<RunningCommand> {
+  /**
+   * Runs a command inside, as the user who called, in the directory that this process was in when the namespace was
+   * opened. One that is not found ends with 127, one that cannot be run with 126.
+   * @throws RootlessError
+   */
+  async run(words: readonly Word[], { streams = [0, 1, 2], ...options }: CommandOptions = {}): Promise<RunningCommand> {
     this.#demandOpen();
-    const given = Object.entries(options.env ?? process.env);
+    const { env = Object.entries(process.env).map(([name, value]) => `${name}=${value}`), openFiles } = options;
     const setup: CommandSetup = {
-      command,
-      args,
-      env: Object.fromEntries(given.filter((entry): entry is [string, string] => entry[1] !== undefined)),
-      cwd: options.cwd ?? process.cwd(),
+      words: words.map(bytesOf),
+      env: env.map(bytesOf),
+      ignored: options.ignored ?? [],
+      ...(openFiles !== undefined && { openFiles }),
       ...(!this.#isPrivileged && { identity: { uid: process.getuid?.() ?? 0, gid: process.getgid?.() ?? 0 } }),
     };
     const id = this.#nextId;
-    const running = { onStopped: (): void => {}, exit: (_exit: CommandExit): void => {} };
-    const exited = new Promise<CommandExit>((resolve) => {
+    const running = { onStopped: (): void => {}, exit: (_exit: Exit): void => {} };
+    const exited = new Promise<Exit>((resolve) => {
       running.exit = resolve;
     });
     this.#commands.set(id, running);
@@ -207,7 +221,7 @@ export class RootlessNamespace {
         void this.#ask({ type: 'signal', command: id, signal }).catch(() => {});
       },
     });
-    for (const fd of options.streams ?? [0, 1, 2]) sendDescriptor(this.#passing, fd, id);
+    for (const fd of streams) sendDescriptor(this.#passing, fd, id);
     try {
       await this.#ask({ type: 'run', setup });
       return handle;
@@ -323,7 +337,7 @@ export class RootlessNamespace {
         this.#commands.get(message.command)?.onStopped(message.signal);
         break;
       case 'exited':
-        this.#commands.get(message.command)?.exit({ code: message.code, signal: message.signal });
+        this.#commands.get(message.command)?.exit(message.exit);
         this.#commands.delete(message.command);
         break;
       default:
@@ -353,7 +367,7 @@ export class RootlessNamespace {
     this.#waiting.clear();
     for (const fd of this.#passed.values()) if (fd !== undefined) close(fd);
     this.#passed.clear();
-    for (const { exit } of this.#commands.values()) exit({ code: null, signal: 'SIGKILL' });
+    for (const { exit } of this.#commands.values()) exit({ code: null, signal: SIGKILL });
     this.#commands.clear();
   }
 }

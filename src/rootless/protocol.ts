@@ -1,4 +1,5 @@
 /** What the owner of a namespace and the helper inside it say to each other, over Node's own channel. */
+import type { Exit } from '../linux/children.js';
 
 export interface NamespaceSetup {
   /** Of the interface inside. */
@@ -13,11 +14,14 @@ export interface NamespaceSetup {
   readonly hidden: readonly string[];
 }
 
+/** Words of a command and its environment (`NAME=value`) as the system has them: one character a byte. */
 export interface CommandSetup {
-  readonly command: string;
-  readonly args: readonly string[];
-  readonly env: Readonly<Record<string, string>>;
-  readonly cwd: string;
+  readonly words: readonly string[];
+  readonly env: readonly string[];
+  /** Numbers of the signals that it ignores from the start. */
+  readonly ignored: readonly number[];
+  /** Soft limit of open files. */
+  readonly openFiles?: number;
   /** Whom the command shall be: set where the helper is root of a user namespace only. */
   readonly identity?: { readonly uid: number; readonly gid: number };
 }
@@ -47,6 +51,7 @@ export type Request =
   | { readonly type: 'lookup'; readonly host: string; readonly family: 0 | 4 | 6 }
   /** The answer to the request of this number is not wanted any more. */
   | { readonly type: 'cancel'; readonly request: number }
+  /** The owner got this signal. Unless the whole process group did, the command gets it as well. */
   | { readonly type: 'signal'; readonly command: number; readonly signal: NodeJS.Signals };
 
 export type Numbered<T> = T & { readonly id: number };
@@ -70,12 +75,13 @@ export type Answer =
 export type News =
   | { readonly type: 'ready' }
   | { readonly type: 'stopped'; readonly command: number; readonly signal: number }
-  | {
-      readonly type: 'exited';
-      readonly command: number;
-      readonly code: number | null;
-      readonly signal: NodeJS.Signals | null;
-    };
+  | { readonly type: 'exited'; readonly command: number; readonly exit: Exit };
+
+/** Signals to the owner that are the command's. */
+export const PASSED_ON = [
+  ...['SIGINT', 'SIGQUIT', 'SIGTSTP', 'SIGTERM', 'SIGHUP'],
+  ...['SIGUSR1', 'SIGUSR2', 'SIGALRM', 'SIGCONT', 'SIGWINCH'],
+] as NodeJS.Signals[];
 
 /** In the helper: the descriptor that others are passed over. */
 export const PASSING_FD = 4;

@@ -37,7 +37,7 @@ function isExecutable(path: string): boolean {
 
 /** The words that start an implementation, before `-f NAME`; undefined when this machine does not have it. */
 export function commandOf(implementation: Implementation): readonly string[] | undefined {
-  // The same Node.js as this test's, whichever one comes first in PATH, with the flag of bin/typetun's first line.
+  // The same Node.js as this test's, whichever one comes first in PATH, with the flag that bin/typetun gives.
   if (implementation === 'typetun') return [process.execPath, '--max-semi-space-size=2', TYPETUN];
   if (implementation === 'wireguard-go') {
     const path = which('wireguard-go');

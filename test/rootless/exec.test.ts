@@ -1,202 +1,24 @@
 /** `typetun exec` as an ordinary user, through a tunnel to wireguard-go: world.ts draws it. */
 import assert from 'node:assert/strict';
 import { createHash } from 'node:crypto';
-import { readdirSync, readFileSync } from 'node:fs';
+import { readFileSync } from 'node:fs';
 import { after, before, describe, it } from 'node:test';
 import { FULL } from '../netns/environment.js';
 import { Job, missing, until } from '../netns/harness.js';
+import { isAlive, mark, parentOf, processes, theSleep } from './processes.js';
 import { contentOf, Ports } from './server.js';
 import { asUser, INSIDE, noUser, UID } from './user.js';
 import { OUTSIDE, type RunOptions, SERVER, World } from './world.js';
 
 const MB = 1_000_000;
 const TIMEOUT_MS = 120_000;
-const skip = noUser(['curl', 'script', 'getent', 'ncat', 'ps']) || missing([], ['wireguard-go']);
+const skip = noUser(['curl', 'getent', 'ncat']) || missing([], ['wireguard-go']);
 
 let world: World;
 before(async () => {
   if (!skip) world = await World.make();
 });
 after(() => world?.close());
-
-/** Processes of this machine whose command line holds all words. */
-function processes(...words: readonly string[]): number[] {
-  return readdirSync('/proc')
-    .map(Number)
-    .filter((pid) => {
-      if (!(pid > 0)) return false;
-      try {
-        const line = readFileSync(`/proc/${pid}/cmdline`, 'latin1');
-        return words.every((word) => line.includes(word));
-      } catch {
-        return false;
-      }
-    });
-}
-
-function parentOf(pid: number): number {
-  return Number(/^PPid:\s*(\d+)$/m.exec(readFileSync(`/proc/${pid}/status`, 'latin1'))?.[1]);
-}
-
-let marks = 0;
-/** A number of seconds to sleep that no other process has. */
-function mark(): string {
-  return `6${process.pid}.${marks++}`;
-}
-
-describe('typetun exec: the command is as if it had been run without', { skip, timeout: TIMEOUT_MS }, () => {
-  it("identity, working directory, environment, limits and groups are the caller's", async () => {
-    const env = { EMPTY: '', WORDS: 'two words', NODE_OPTIONS: '--no-warnings' };
-    const script =
-      'id -u; id -g; pwd; printenv EMPTY WORDS NODE_OPTIONS HOME; ulimit -c; ulimit -n; echo $NODE_CHANNEL_FD';
-    const { stdout } = await world.sh(script, { env });
-    const [plain = ''] = [(await runPlainly(script, env)).stdout];
-    assert.equal(stdout, plain);
-    assert.match(stdout, new RegExp(`^${UID}\n${UID}\n`));
-  });
-
-  it('it has the descriptors that the caller left it, and no other', async () => {
-    const script = 'ls /proc/self/fd | tr "\\n" " "';
-    // What typetun inherits beyond the three streams stays with typetun.
-    const plain = new Set((await runPlainly(script, {})).stdout.split(' '));
-    const { stdout } = await world.sh(script);
-    assert.deepEqual(
-      stdout.split(' ').filter((fd) => !plain.has(fd)),
-      [],
-    );
-  });
-
-  it('standard input, output and error are its own', async () => {
-    const { stdout, stderr, code } = await world.sh('cat; echo wrong >&2', { input: 'some\0bytes\n' });
-    assert.deepEqual([stdout, stderr, code], ['some\0bytes\n', 'wrong\n', 0]);
-  });
-
-  it('whoever waits for the end of its output waits for the command alone', async () => {
-    const job = world.start([world.config, '--', 'sh', '-c', 'echo out; exec >&- 2>&-; sleep 600']);
-    await new Promise<void>((resolve) => job.child.stdout?.once('end', resolve));
-    assert.equal(job.stdout, 'out\n');
-    job.killNow();
-    await job.exited;
-  });
-
-  const statuses: readonly (readonly [what: string, command: readonly string[], status: number])[] = [
-    ['0', ['true'], 0],
-    ['its own', ['sh', '-c', 'exit 9'], 9],
-    ['255', ['sh', '-c', 'exit 255'], 255],
-    ['128 + SIGTERM', ['sh', '-c', 'kill -TERM $$'], 143],
-    ['128 + SIGKILL', ['sh', '-c', 'kill -KILL $$'], 137],
-    ['127 without such a command', ['no-such-command'], 127],
-    ['127 without such a file', ['./no/such/file'], 127],
-    ['126 for a file that cannot be run', ['/etc/hosts'], 126],
-    ['126 for a directory', ['/etc'], 126],
-  ];
-  for (const [what, command, status] of statuses) {
-    it(`exit status: ${what}`, async () => {
-      assert.equal((await world.exec(command)).code, status);
-    });
-  }
-
-  for (const signal of ['SIGTERM', 'SIGINT', 'SIGHUP', 'SIGUSR1', 'SIGUSR2', 'SIGQUIT'] as const) {
-    it(`${signal} to typetun alone reaches the command once`, async () => {
-      const name = signal.slice(3);
-      const script = `trap 'echo got' ${name}; echo ready; for i in $(seq 50); do sleep 0.02; done`;
-      const job = world.start([world.config, '--', 'sh', '-c', script]);
-      await job.prints('ready');
-      job.child.kill(signal);
-      assert.equal((await job.end(20_000)).code, 0);
-      assert.equal(job.stdout, 'ready\ngot\n');
-    });
-  }
-
-  it('its background processes end with it', async () => {
-    const seconds = mark();
-    const { code } = await world.sh(`sleep ${seconds} & setsid sleep ${seconds} & sleep 0.1; exit 3`);
-    assert.equal(code, 3);
-    assert.deepEqual(processes(`sleep\0${seconds}`), []);
-  });
-});
-
-/** Runs a script as the user, without typetun. */
-async function runPlainly(script: string, env: NodeJS.ProcessEnv): Promise<Job> {
-  const job = new Job([...asUser({ netns: world.lab.ns('c') }), 'sh', '-c', script], env);
-  await job.end(20_000);
-  return job;
-}
-
-describe('typetun exec: a terminal', { skip, timeout: TIMEOUT_MS }, () => {
-  /** Types at a shell in a terminal of 33 rows and 99 columns. */
-  async function atTerminal(type: (shell: Job, typetun: string) => Promise<void>): Promise<string> {
-    const words = [
-      ...asUser({ netns: world.lab.ns('c') }),
-      'script',
-      '-qec',
-      'bash --norc --noprofile -i',
-      '/dev/null',
-    ];
-    const shell = new Job(words, { PS1: '$ ', TERM: 'dumb' }, null);
-    const typetun = `${INSIDE.node} ${INSIDE.typetun} exec ${world.config} --`;
-    try {
-      shell.child.stdin?.write('stty rows 33 cols 99; bind "set enable-bracketed-paste off"; echo sta""rted\n');
-      await shell.prints('started');
-      await type(shell, typetun);
-      shell.child.stdin?.write('exit\n');
-      await shell.end(20_000);
-    } finally {
-      shell.killNow();
-    }
-    return shell.output;
-  }
-
-  it('Ctrl-Z stops the command and the shell goes on; fg continues it; Ctrl-C ends it with 130', async () => {
-    await atTerminal(async (shell, typetun) => {
-      const { stdin } = shell.child;
-      stdin?.write(`${typetun} sh -c 'stty size; exec cat'\n`);
-      await shell.prints('33 99');
-      stdin?.write('line one\n');
-      await shell.prints(/line one[\s\S]*line one/);
-      stdin?.write('\x1a');
-      await shell.prints('Stopped');
-      stdin?.write('echo shell is al""ive\n');
-      await shell.prints('shell is alive');
-      stdin?.write('fg\n');
-      await shell.prints(/[$] fg[\s\S]*exec cat'/);
-      stdin?.write('line two\n');
-      await shell.prints(/line two[\s\S]*line two/);
-      stdin?.write('\x03');
-      // What is typed before the shell has the terminal again is thrown away.
-      await shell.prints(/\^C[\s\S]*[$] $/);
-      stdin?.write('echo status=$?\n');
-      await shell.prints('status=130');
-    });
-  });
-
-  it('a shell inside has job control; settings of the terminal stay as the command left them', async () => {
-    await atTerminal(async (shell, typetun) => {
-      const { stdin } = shell.child;
-      stdin?.write(`PS1='inner> ' ${typetun} bash --norc --noprofile -i\n`);
-      await shell.prints('inner> ');
-      stdin?.write('sleep 600\n');
-      await until('sleep to run', () => processes('sleep\x00600').length > 0);
-      stdin?.write('\x1a');
-      await shell.prints(/Stopped\s+sleep 600/);
-      stdin?.write('kill %1; stty -tostop -echoctl; exit 5\n');
-      await shell.prints(/exit 5[\s\S]*[$] $/);
-      stdin?.write('echo status=$?; stty -a | grep -o .echoctl\n');
-      await shell.prints('status=5');
-      await shell.prints(/^-echoctl/m);
-    });
-  });
-
-  it("the terminal is the shell's again after a command that took it", async () => {
-    await atTerminal(async (shell, typetun) => {
-      const { stdin } = shell.child;
-      stdin?.write(`sh -c '${typetun} bash --norc -ic "exit 6"; echo first=$?; read line; echo "second=$line"'\n`);
-      await shell.prints('first=6');
-      stdin?.write('typed\n');
-      await shell.prints('second=typed');
-    });
-  });
-});
 
 describe('typetun exec: the tunnel', { skip, timeout: TIMEOUT_MS }, () => {
   const bytes = FULL ? 10 * MB : 1 * MB;
@@ -356,10 +178,7 @@ describe('typetun exec: whatever dies, nothing stays', { skip, timeout: TIMEOUT_
   it('SIGKILL for typetun while the helper is stopped', async () => {
     const seconds = mark();
     const job = world.start([world.config, '--', 'sleep', seconds]);
-    const sleepers = (): number[] =>
-      processes(`sleep\0${seconds}`).filter((pid) => readFileSync(`/proc/${pid}/comm`, 'latin1').trim() === 'sleep');
-    await until('sleep', () => sleepers().length > 0);
-    const sleeper = sleepers()[0]!;
+    const sleeper = await theSleep(seconds);
     const helper = parentOf(sleeper);
     process.kill(helper, 'SIGSTOP');
     job.child.kill('SIGKILL');
@@ -367,14 +186,6 @@ describe('typetun exec: whatever dies, nothing stays', { skip, timeout: TIMEOUT_
     await until('everything to end', () => !isAlive(helper) && !isAlive(sleeper));
   });
 });
-
-function isAlive(pid: number): boolean {
-  try {
-    return !/^State:\s*[ZX]/m.test(readFileSync(`/proc/${pid}/status`, 'latin1'));
-  } catch {
-    return false;
-  }
-}
 
 describe('typetun exec: what it cannot do, it says in one line', { skip, timeout: TIMEOUT_MS }, () => {
   async function refused(options: Parameters<World['exec']>[1], pattern: RegExp): Promise<void> {
@@ -445,6 +256,11 @@ describe('typetun exec: what it does differently, it says', { skip, timeout: TIM
     assert.equal(job.stderr, '');
     const status = readFileSync(`/proc/${job.child.pid}/status`, 'latin1');
     assert.match(status, /^CapEff:\s*0000000000001400$/m, 'CAP_NET_BIND_SERVICE and CAP_NET_ADMIN');
+    const sleeper = await theSleep(seconds);
+    const caps = (pid: number): string | undefined =>
+      /^CapEff:\s*(.*)$/m.exec(readFileSync(`/proc/${pid}/status`, 'latin1'))?.[1];
+    assert.equal(caps(parentOf(sleeper)), '0000000000000420', 'the helper has CAP_KILL and CAP_NET_BIND_SERVICE');
+    assert.equal(caps(sleeper), caps(process.pid));
     job.child.kill('SIGTERM');
     assert.equal((await job.end(20_000)).code, 143);
     assert.deepEqual(processes(`sleep\0${seconds}`), []);

@@ -35,7 +35,7 @@ mount -o remount,dev /mnt
 mount --bind ${PLACE}/tun /dev/net/tun
 cd ${INSIDE.home}
 shift 2
-export HOME=${INSIDE.home}
+export HOME=${INSIDE.home} PATH=${PLACE}:$PATH
 `;
 
 export interface UserOptions {

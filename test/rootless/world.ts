@@ -130,7 +130,7 @@ export class World {
   /** The words that start `typetun exec` with more words. */
   words(words: readonly string[], options: UserOptions = {}): string[] {
     const user = asUser({ netns: this.lab.ns('c'), ...options });
-    return [...user, INSIDE.node, INSIDE.typetun, 'exec', ...words];
+    return [...user, INSIDE.typetun, 'exec', ...words];
   }
 
   /** Starts `typetun exec` and does not wait. It is killed with the world. */

@@ -10,9 +10,10 @@ import { openTunnel, type RootlessTunnel } from '../../rootless/tunnel.js';
 import { scopeName } from '../../uapi/scopes.js';
 import { inferMtu } from '../wg-quick/mtu.js';
 import { EXEC_USAGE, type ExecLine, parseExec } from './arguments.js';
+import { type Caller, readCaller } from './caller.js';
 import { readConfig } from './config-file.js';
 import { readCredentials, startServices, tellReady, tellStopping } from './services.js';
-import { exitStatus, Signals } from './signals.js';
+import { Signals } from './signals.js';
 
 /** As env(1) and timeout(1) have them: the command's own status may be any other. */
 const FAILED = 125;
@@ -31,7 +32,7 @@ function say(message: string): void {
 export async function runExec(args: readonly string[]): Promise<never> {
   let status = FAILED;
   try {
-    status = await execute(parseExec(args));
+    status = await execute(parseExec(args), readCaller(args));
     // Node.js would put the terminal's settings back to what they were before the command.
     detach(2);
   } catch (error) {
@@ -41,13 +42,14 @@ export async function runExec(args: readonly string[]): Promise<never> {
   process.exit(status);
 }
 
-async function execute(line: ExecLine): Promise<number> {
+async function execute(line: ExecLine, caller: Caller): Promise<number> {
   if (line.help) {
     writeSync(1, EXEC_USAGE);
     return 0;
   }
-  const [command, ...args] = line.command;
-  if (command !== undefined) {
+  const [command] = line.command;
+  // Where its name is no text, unshare(1) looks for it.
+  if (command !== undefined && !command.includes('\ufffd')) {
     const found = findProgram(command, process.env['PATH'] ?? '', process.cwd());
     if (typeof found !== 'string') {
       say(
@@ -59,7 +61,7 @@ async function execute(line: ExecLine): Promise<number> {
   forbidDumps();
   const credentials = readCredentials(line.proxyAuth);
   const config = readConfig(line.config, say);
-  const signals = new Signals();
+  const signals = new Signals(caller.ignored);
   const hadTerminal = isForeground();
   await completeMtu(config);
   const tunnel = await openTunnel(config, {
@@ -71,7 +73,7 @@ async function execute(line: ExecLine): Promise<number> {
   });
   try {
     const lines = await startServices(tunnel.namespace, line, credentials, say);
-    if (command !== undefined) return await run(tunnel, command, args, signals);
+    if (command !== undefined) return await run(tunnel, line.command.length, caller, signals);
     tellReady(lines);
     return await serve(tunnel, signals);
   } finally {
@@ -93,20 +95,17 @@ function dropPrivileges(): void {
   if (hasPrivileges()) keepCapabilities(Capability.netAdmin, Capability.netBindService);
 }
 
-async function run(
-  tunnel: RootlessTunnel,
-  command: string,
-  args: readonly string[],
-  signals: Signals,
-): Promise<number> {
+/** @param count of the caller's words: the last ones are the command */
+async function run(tunnel: RootlessTunnel, count: number, caller: Caller, signals: Signals): Promise<number> {
   signals.hold();
-  const running = await tunnel.namespace.run(command, args);
+  const { args, ...options } = caller;
+  const running = await tunnel.namespace.run(args.slice(-count), options);
   signals.follow(running);
   // Whoever waits for the end of these waits for the command, and not for this process.
   detach(0, 1);
   return untilEnd(
     tunnel,
-    running.exited.then(({ code, signal }) => exitStatus(code, signal)),
+    running.exited.then(({ code, signal }) => code ?? 128 + (signal ?? 0)),
   );
 }
 

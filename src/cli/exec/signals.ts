@@ -1,17 +1,15 @@
 /**
- * Signals and job control between the shell, this process and the command, which share a process group:
- * what is typed at the terminal reaches the command without help; what is sent to this process alone is sent
- * on; and when the command stops, this process stops too, so that the shell sees it.
+ * Signals and job control between the shell, this process and the command, which share a process group: what is
+ * sent to the group, as the terminal does, reaches the command without help; what is sent to this process alone is
+ * sent on (the helper knows which it was); and when the command stops, this process stops too, so that the shell
+ * sees it. What the caller ignored stays ignored, here and in the command.
  */
 import { constants } from 'node:os';
-import { isForeground } from '../../linux/terminal.js';
 import type { RunningCommand } from '../../rootless/namespace.js';
+import { PASSED_ON } from '../../rootless/protocol.js';
 
-/** The terminal sends these to the whole group in the foreground. */
-const OF_THE_TERMINAL = ['SIGINT', 'SIGQUIT', 'SIGTSTP'] as const;
-const SENT_ON = ['SIGTERM', 'SIGHUP', 'SIGUSR1', 'SIGUSR2', 'SIGALRM', 'SIGCONT', 'SIGWINCH'] as const;
 /** Sent to the group when one of it uses the terminal from the background: the command decides. */
-const LEFT_ALONE = ['SIGTTIN', 'SIGTTOU'] as const;
+const LEFT_ALONE: readonly NodeJS.Signals[] = ['SIGTTIN', 'SIGTTOU'];
 const ENDING: ReadonlySet<string> = new Set(['SIGINT', 'SIGQUIT', 'SIGTERM', 'SIGHUP']);
 
 export class Signals {
@@ -20,10 +18,12 @@ export class Signals {
   /** Those that come while the command is being started. */
   #held: NodeJS.Signals[] | undefined;
 
-  constructor() {
-    for (const signal of SENT_ON) process.on(signal, () => this.#pass(signal));
-    for (const signal of OF_THE_TERMINAL) process.on(signal, () => this.#passUnlessTyped(signal));
-    for (const signal of LEFT_ALONE) process.on(signal, () => {});
+  /** @param ignored numbers of signals that the caller ignored */
+  constructor(ignored: readonly number[]) {
+    for (const signal of [...PASSED_ON, ...LEFT_ALONE]) {
+      const isIgnored = LEFT_ALONE.includes(signal) || ignored.includes(constants.signals[signal]);
+      process.on(signal, isIgnored ? () => {} : () => this.#pass(signal));
+    }
   }
 
   /** From now on signals are the command's, which is about to run. */
@@ -53,13 +53,9 @@ export class Signals {
 
   #end(signal: NodeJS.Signals): void {
     // While all is being made, and when it takes too long to end. What was made goes with this process.
-    if (!this.#ending) process.exit(exitStatus(null, signal));
+    if (!this.#ending) process.exit(128 + constants.signals[signal]);
     this.#ending();
     this.#ending = undefined;
-  }
-
-  #passUnlessTyped(signal: NodeJS.Signals): void {
-    if (!this.#command || !isForeground()) this.#pass(signal);
   }
 
   /** Comes back when somebody continues this process. In a group without a shell the kernel does not stop it. */
@@ -71,9 +67,4 @@ export class Signals {
     process.kill(process.pid, signal);
     for (const listener of listeners) process.on(signal, listener);
   }
-}
-
-/** As shells count it. */
-export function exitStatus(code: number | null, signal: NodeJS.Signals | null): number {
-  return code ?? 128 + (signal === null ? 0 : constants.signals[signal]);
 }
