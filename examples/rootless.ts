@@ -32,7 +32,7 @@ AllowedIPs = 10.0.0.1/32
 
   // A server of node:http behind a listener inside the tunnel.
   const http = createServer((request, response) => response.end(`hello ${request.socket.remoteAddress}`));
-  const listener = await server.listen({ host: '10.0.0.1', port: 80 });
+  const listener = await server.listen({ host: '10.0.0.1', port: 80, noDelay: true });
   listener.on('connection', (socket) => http.emit('connection', socket));
 
   // Any client that takes a socket, an agent or a dispatcher.

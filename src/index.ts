@@ -4,7 +4,7 @@
  * @module
  */
 export * from './api/core.js';
-export type { UndiciConnectOptions, UndiciConnector } from './library/agents.js';
+export type { UndiciConnectOptions, UndiciConnector } from './library/dispatcher.js';
 export type { CommonOptions } from './library/engine-device.js';
 export { createHostDevice, type HostDevice, type HostDeviceOptions } from './library/host-device.js';
 export {

@@ -109,7 +109,7 @@ function peerChange(peer: PeerConfig, what: string, work: Work): PeerChange {
 
 /** A misspelt property would otherwise be ignored in silence. */
 function checkKeys(value: object, known: Readonly<Record<string, true>>, what: string): void {
-  if (value === null || typeof value !== 'object') throw invalid(what, 'an object', value);
+  if (value === null || typeof value !== 'object' || Array.isArray(value)) throw invalid(what, 'an object', value);
   for (const key of Object.keys(value)) {
     if (Object.hasOwn(known, key) || READ_ONLY.has(key)) continue;
     throw invalid(what, `the properties ${Object.keys(known).join(', ')}`, key);
@@ -131,9 +131,16 @@ export function integer(value: unknown, what: string, max: number): number {
   throw invalid(what, `an integer from 0 to ${max}`, value);
 }
 
-function flag(value: unknown, what: string): boolean {
+/** @throws TypetunError */
+export function flag(value: unknown, what: string): boolean {
   if (typeof value === 'boolean') return value;
   throw invalid(what, 'true or false', value);
+}
+
+/** @throws TypetunError */
+export function checkSignal(signal: AbortSignal | undefined): void {
+  if (signal === undefined || typeof signal?.throwIfAborted === 'function') return;
+  throw invalid('signal', 'an AbortSignal', signal);
 }
 
 function endpointOf(text: string, what: string, work: Work): Endpoint {

@@ -2,7 +2,7 @@
 import { decodeKey, encodeKey, KEY_BYTES, KEY_TEXT_BYTES } from '../config/key.js';
 import { clamp } from '../core/noise.js';
 import { importPrivateKey, random } from '../crypto/noble.js';
-import { TypetunError } from './errors.js';
+import { show, TypetunError } from './errors.js';
 
 const REDACTED = '[SecretKey]';
 const HEX = /^[0-9a-fA-F]{64}$/;
@@ -122,9 +122,9 @@ export function keyBytes(key: PublicKeyInput, what: string): Uint8Array {
   // Not by slice, which gives a Buffer another view of its own memory.
   if (bytes instanceof Uint8Array && bytes.length === KEY_BYTES) return Uint8Array.from(bytes);
   const expected = `${KEY_BYTES} bytes, or their text: 44 characters of base64 or 64 hexadecimal digits`;
-  const got =
-    key instanceof Uint8Array || typeof key === 'string' ? `${typeof key} of length ${key.length}` : typeof key;
-  throw new TypetunError('ERR_INVALID_KEY', `${what}: expected ${expected}, got ${got.replace('object', 'bytes')}`);
+  const hasLength = typeof key === 'string' || key instanceof Uint8Array;
+  const got = hasLength ? `${typeof key === 'string' ? 'string' : 'bytes'} of length ${key.length}` : show(key);
+  throw new TypetunError('ERR_INVALID_KEY', `${what}: expected ${expected}, got ${got}`);
 }
 
 function fromBase64(text: string): Uint8Array | undefined {

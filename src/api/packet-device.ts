@@ -7,7 +7,7 @@ import { Device } from '../core/device.js';
 import type { Endpoint } from '../core/endpoint.js';
 import { createNobleSuite, type NobleCrypto } from '../crypto/noble.js';
 import { formatAddress, parseAddress } from '../uapi/address.js';
-import { checkChange, integer } from './change.js';
+import { checkChange, checkSignal, integer } from './change.js';
 import { Emitter, throwLater } from './emitter.js';
 import { invalid, TypetunError } from './errors.js';
 import { type ConfigInput, HOOKS, withFile } from './quick.js';
@@ -335,14 +335,14 @@ export class PacketDevice extends Emitter<DeviceEvents> implements WireGuardDevi
  * socket.on('message', (datagram, from) => device.receiveDatagram(datagram, from));
  */
 export function createPacketDevice(options: PacketDeviceOptions): PacketDevice {
-  options?.signal?.throwIfAborted();
   const settled = withFile(options, HOOKS);
-  const device = new PacketDevice(settled);
+  let device: PacketDevice | undefined;
   try {
+    device = new PacketDevice(settled);
     device.configureSync(settled.config);
     return device;
   } catch (error) {
-    void device.close();
+    void device?.close();
     throw error;
   } finally {
     settled.wipe();
@@ -359,6 +359,8 @@ function call(callback: () => void): void {
 }
 
 function checkOptions(options: PacketDeviceOptions): PacketDeviceOptions {
+  checkSignal(options.signal);
+  options.signal?.throwIfAborted();
   for (const name of ['onDatagram', 'onPacket'] as const) {
     if (typeof options[name] !== 'function') throw invalid(name, 'a function', options[name]);
   }

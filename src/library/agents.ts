@@ -1,20 +1,57 @@
-/** HTTP through a tunnel: agents for node:http and node:https, and what undici needs. */
-import { type AgentOptions, type ClientRequestArgs, Agent as HttpAgent } from 'node:http';
+/**
+ * Agents for node:http and node:https whose connections are made inside a tunnel.
+ *
+ * Node.js gives a request a socket at once, whose timeouts and end are the request's, long before it is connected. Here
+ * there is none until it is connected, so that until then an {@link Attempt} stands for it: it counts among the agent's
+ * sockets, tells the request of its timeout, and ends with it.
+ */
+import { type AgentOptions, type ClientRequest, type ClientRequestArgs, Agent as HttpAgent } from 'node:http';
 import { Agent as HttpsAgent, type AgentOptions as HttpsAgentOptions, type RequestOptions } from 'node:https';
-import { isIP, type Socket } from 'node:net';
+import { Socket } from 'node:net';
 import type { Duplex } from 'node:stream';
-import { type ConnectionOptions, connect as startTls } from 'node:tls';
 import type { ConnectOptions } from './rootless-device.js';
 
 /** Connects inside a tunnel. */
 export type Connect = (options: ConnectOptions) => Promise<Socket>;
 type Created = (error: Error | null, stream: Duplex) => void;
 
+/** What Node.js adds to a request's options. */
+interface SocketOptions extends ClientRequestArgs {
+  /** The name of its place among the agent's sockets. */
+  readonly _agentKey?: string;
+  readonly noDelay?: boolean;
+  readonly keepAlive?: boolean;
+  readonly keepAliveInitialDelay?: number;
+}
+
+/** Of http.Agent, older than its types, and what other agents are built on as well. */
+interface AgentInternals {
+  readonly sockets: Record<string, Socket[] | undefined>;
+  /** They wait for a place. */
+  readonly requests: Record<string, ClientRequest[] | undefined>;
+  totalSocketCount: number;
+  removeSocket(socket: Socket, options: object): void;
+}
+interface CreatesSockets {
+  createSocket(request: ClientRequest, options: object, created: Created): void;
+}
+const createSocket = (HttpAgent.prototype as unknown as CreatesSockets).createSocket;
+
 /** @param connect makes the connections @returns an agent for http.request */
 export function httpAgent(connect: Connect, options: AgentOptions): HttpAgent {
   return new (class extends HttpAgent {
-    override createConnection(request: ClientRequestArgs, created: Created): undefined {
-      handOver(connect(target(request, 80)), created);
+    #request: ClientRequest | undefined;
+
+    createSocket(request: ClientRequest, given: object, created: Created): void {
+      this.#request = request;
+      createSocket.call(this as unknown as CreatesSockets, request, given, created);
+    }
+
+    override createConnection(given: ClientRequestArgs, created: Created): undefined {
+      make(connect, this, this.#request, target(given, 80), given).then(
+        (socket) => created(null, socket),
+        failed(created),
+      );
     }
   })(options);
 }
@@ -22,21 +59,24 @@ export function httpAgent(connect: Connect, options: AgentOptions): HttpAgent {
 /** @param connect makes the connections @returns an agent for https.request */
 export function httpsAgent(connect: Connect, options: HttpsAgentOptions): HttpsAgent {
   return new (class extends HttpsAgent {
-    override createConnection(request: RequestOptions, created: Created): undefined {
-      const secured = connect(target(request, 443)).then((socket) =>
+    #request: ClientRequest | undefined;
+
+    createSocket(request: ClientRequest, given: object, created: Created): void {
+      this.#request = request;
+      createSocket.call(this as unknown as CreatesSockets, request, given, created);
+    }
+
+    override createConnection(given: RequestOptions, created: Created): undefined {
+      make(connect, this, this.#request, target(given, 443), given)
         // The host is what the certificate has to be for; the socket is connected already.
-        startTls({ ...(request as ConnectionOptions), socket }),
-      );
-      handOver(secured, created);
+        .then((socket) => super.createConnection({ ...given, socket } as RequestOptions) as Duplex)
+        .then((stream) => created(null, stream), failed(created));
     }
   })(options);
 }
 
-function handOver(made: Promise<Duplex>, created: Created): void {
-  made.then(
-    (stream) => created(null, stream),
-    (error: Error) => created(error, undefined as unknown as Duplex),
-  );
+function failed(created: Created): (error: Error) => void {
+  return (error) => created(error, undefined as unknown as Duplex);
 }
 
 function target(request: ClientRequestArgs, port: number): ConnectOptions {
@@ -44,50 +84,99 @@ function target(request: ClientRequestArgs, port: number): ConnectOptions {
   return { host, port: Number(request.port ?? port) };
 }
 
-/** What undici tells a connector: https://undici.nodejs.org, "Client", `connect`. */
-export interface UndiciConnectOptions {
-  readonly hostname: string;
-  readonly protocol: string;
-  /** Empty for the protocol's own. */
-  readonly port: string;
-  readonly servername?: string | undefined;
+/** Connects, with the options that Node.js gives a socket of its own. */
+async function make(
+  connect: Connect,
+  agent: HttpAgent,
+  request: ClientRequest | undefined,
+  to: ConnectOptions,
+  options: SocketOptions,
+): Promise<Socket> {
+  const { noDelay, keepAlive, keepAliveInitialDelay, timeout } = options;
+  const attempt = new Attempt(agent as unknown as AgentInternals, request, options);
+  try {
+    const socket = await connect({ ...to, noDelay, keepAlive, keepAliveInitialDelay, signal: attempt.signal });
+    if (timeout) socket.setTimeout(timeout);
+    attempt.succeeded();
+    return socket;
+  } catch (error) {
+    attempt.failed();
+    throw error;
+  }
 }
 
-export type UndiciConnector = (
-  options: UndiciConnectOptions,
-  callback: (...args: [error: Error, socket: null] | [error: null, socket: Socket]) => void,
-) => void;
+/** A connection that is being made. */
+class Attempt {
+  readonly #agent: AgentInternals;
+  readonly #options: SocketOptions;
+  /** Among the agent's sockets, so that they do not become more than they may; ends with the agent. */
+  readonly #place: Socket = new Socket();
+  readonly #given: AbortController = new AbortController();
+  readonly #request: ClientRequest | undefined;
+  #unwatch: () => void = () => {};
 
-/** @param connect makes the connections @param tls for https: trusted authorities and the like */
-export function undiciConnector(connect: Connect, tls: ConnectionOptions): UndiciConnector {
-  return (options, callback) => {
-    const secure = options.protocol === 'https:';
-    const host = options.hostname.replace(/^\[(.*)\]$/, '$1');
-    const made = connect({ host, port: Number(options.port || (secure ? 443 : 80)) });
-    const security = { ...tls, ...(options.servername && { servername: options.servername }) };
-    made
-      .then((socket) => (secure ? secured(socket, host, security) : socket))
-      .then(
-        (socket) => callback(null, socket),
-        (error: Error) => callback(error, null),
-      );
-  };
+  constructor(agent: AgentInternals, request: ClientRequest | undefined, options: SocketOptions) {
+    this.#agent = agent;
+    this.#request = request;
+    this.#options = options;
+    const { _agentKey: key } = options;
+    if (key !== undefined) {
+      agent.sockets[key] = [...(agent.sockets[key] ?? []), this.#place];
+      agent.totalSocketCount++;
+    }
+    this.#place.once('close', () => this.#given.abort(hungUp()));
+    if (request) this.#watch(request);
+  }
+
+  /** Aborted when nobody waits for the connection any more. */
+  get signal(): AbortSignal {
+    return this.#given.signal;
+  }
+
+  succeeded(): void {
+    this.#unwatch();
+    const { _agentKey: key } = this.#options;
+    if (key === undefined) return;
+    this.#agent.totalSocketCount--;
+    remove(this.#agent.sockets, key, this.#place);
+  }
+
+  failed(): void {
+    this.#unwatch();
+    const { _agentKey: key } = this.#options;
+    if (key === undefined) return;
+    this.#agent.totalSocketCount--;
+    // One that had waited is still among those that wait, though it is told of the failure.
+    if (this.#request) remove(this.#agent.requests, key, this.#request);
+    // The next of them gets the place.
+    this.#agent.removeSocket(this.#place, this.#options);
+  }
+
+  #watch(request: ClientRequest): void {
+    const { destroy } = request;
+    // Called by abort() and by its signal as well; without a socket, no event tells of it.
+    request.destroy = (error) => {
+      destroy.call(request, error);
+      this.#given.abort(error ?? hungUp());
+      return request;
+    };
+    const { timeout } = this.#options;
+    const timer = timeout ? setTimeout(() => request.emit('timeout'), timeout) : undefined;
+    this.#unwatch = () => {
+      clearTimeout(timer);
+      request.destroy = destroy;
+    };
+    if (request.destroyed) this.#given.abort(hungUp());
+  }
 }
 
-function secured(socket: Socket, host: string, options: ConnectionOptions): Promise<Socket> {
-  return new Promise((resolve, reject) => {
-    const stream = startTls({
-      host,
-      // A name, but not an address (RFC 6066, section 3).
-      ...(isIP(host) === 0 && { servername: host }),
-      ALPNProtocols: ['http/1.1'],
-      ...options,
-      socket,
-    });
-    stream.once('error', reject);
-    stream.once('secureConnect', () => {
-      stream.off('error', reject);
-      resolve(stream);
-    });
-  });
+/** What a request of Node.js says that ends before its answer. */
+function hungUp(): Error {
+  return Object.assign(new Error('socket hang up'), { code: 'ECONNRESET' });
+}
+
+function remove<T>(lists: Record<string, T[] | undefined>, key: string, item: T): void {
+  const others = lists[key]?.filter((other) => other !== item) ?? [];
+  if (others.length > 0) lists[key] = others;
+  else delete lists[key];
 }

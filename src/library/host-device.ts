@@ -1,5 +1,5 @@
 /** A device with a network interface of this host (or of this network namespace). */
-import { integer } from '../api/change.js';
+import { checkSignal, integer } from '../api/change.js';
 import { invalid, TypetunError } from '../api/errors.js';
 import { type ConfigInput, checkAddresses, HOOKS, type Settled, type Unsupported, withFile } from '../api/quick.js';
 import { atExit } from '../engine/at-exit.js';
@@ -122,7 +122,7 @@ function rethrow(name: string): (error: unknown) => never {
   };
 }
 
-function checkOptions({ name, addresses = [], mtu }: Settled<HostDeviceOptions>): void {
+function checkOptions({ name, addresses = [], mtu, signal }: Settled<HostDeviceOptions>): void {
   const problem = unsupported(process.platform, process.arch, isMusl());
   if (problem !== undefined) throw new TypetunError('ERR_UNSUPPORTED', problem);
   if (typeof name !== 'string' || !isInterfaceName(name)) {
@@ -130,6 +130,7 @@ function checkOptions({ name, addresses = [], mtu }: Settled<HostDeviceOptions>)
   }
   if (mtu !== undefined && integer(mtu, 'mtu', 65535) < 68) throw invalid('mtu', 'at least 68', mtu);
   checkAddresses(addresses);
+  checkSignal(signal);
 }
 
 async function setUp(engine: Engine, { addresses = [], mtu, up = true }: Settled<HostDeviceOptions>): Promise<void> {

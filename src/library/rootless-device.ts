@@ -4,12 +4,13 @@ import type { AgentOptions, Agent as HttpAgent } from 'node:http';
 import type { Agent as HttpsAgent, AgentOptions as HttpsAgentOptions } from 'node:https';
 import { isIP, type Server, type Socket } from 'node:net';
 import type { ConnectionOptions as TlsOptions } from 'node:tls';
-import { integer } from '../api/change.js';
+import { checkSignal, flag, integer } from '../api/change.js';
 import { invalid, TypetunError } from '../api/errors.js';
 import { type ConfigInput, checkAddresses, HOOKS, type Settled, withFile } from '../api/quick.js';
 import { isMusl, unsupported } from '../engine/messages.js';
 import { RootlessError, RootlessNamespace } from '../rootless/namespace.js';
-import { httpAgent, httpsAgent, type UndiciConnector, undiciConnector } from './agents.js';
+import { httpAgent, httpsAgent } from './agents.js';
+import { CONNECT_TIMEOUT_MS, type UndiciConnector, undiciConnector } from './dispatcher.js';
 import {
   type CommonOptions,
   EngineDevice,
@@ -30,7 +31,7 @@ export interface RootlessDeviceOptions extends CommonOptions {
   readonly addresses?: readonly string[] | undefined;
   /** Bytes; 1420 unless told. */
   readonly mtu?: number | undefined;
-  /** Name servers inside the tunnel. Without one, no names are known there but those of /etc/hosts. */
+  /** Name servers inside the tunnel. Without one, no names are known there but this host's and `localhost`. */
   readonly dns?: { readonly servers: readonly string[]; readonly search?: readonly string[] | undefined } | undefined;
 }
 
@@ -43,6 +44,12 @@ export interface ConnectOptions {
   readonly localPort?: number | undefined;
   /** As for net.connect: whether the socket stays writable when the other side has ended. */
   readonly allowHalfOpen?: boolean | undefined;
+  /** As for net.connect: whether small writes are sent at once, without waiting for more (Nagle's algorithm). */
+  readonly noDelay?: boolean | undefined;
+  /** As for net.connect: whether an idle connection is probed, after `keepAliveInitialDelay` milliseconds. */
+  readonly keepAlive?: boolean | undefined;
+  /** Milliseconds; 0 is the system's own. */
+  readonly keepAliveInitialDelay?: number | undefined;
   /** Gives up; the promise is rejected with its reason. */
   readonly signal?: AbortSignal | undefined;
 }
@@ -58,7 +65,15 @@ export interface ListenOptions extends BindOptions {
   readonly backlog?: number | undefined;
   readonly allowHalfOpen?: boolean | undefined;
   readonly pauseOnConnect?: boolean | undefined;
+  /** As for net.createServer, for each connection: as in {@link ConnectOptions}. */
+  readonly noDelay?: boolean | undefined;
+  readonly keepAlive?: boolean | undefined;
+  /** Milliseconds. */
+  readonly keepAliveInitialDelay?: number | undefined;
 }
+
+/** The longest that setTimeout takes. */
+const MAX_TIMEOUT_MS = 2 ** 31 - 1;
 
 /** Made by {@link createRootlessDevice}. */
 export class RootlessDevice extends EngineDevice {
@@ -85,6 +100,7 @@ export class RootlessDevice extends EngineDevice {
   async connect(options: ConnectOptions): Promise<Socket> {
     checkConnect(options);
     const { host, port, family, localAddress, localPort, allowHalfOpen, signal } = options;
+    const { noDelay, keepAlive, keepAliveInitialDelay = 0 } = options;
     const socket = await this.#inside((namespace) =>
       namespace.connect({
         host,
@@ -96,6 +112,8 @@ export class RootlessDevice extends EngineDevice {
         ...(signal !== undefined && { signal }),
       }),
     );
+    if (noDelay) socket.setNoDelay(true);
+    if (keepAlive) socket.setKeepAlive(true, keepAliveInitialDelay);
     return this.#track(socket, () => socket.destroy());
   }
 
@@ -106,7 +124,7 @@ export class RootlessDevice extends EngineDevice {
    */
   async listen(options: ListenOptions = {}): Promise<Server> {
     checkBind(options);
-    const { host, port, backlog, allowHalfOpen, pauseOnConnect } = options;
+    const { host, port, backlog, allowHalfOpen, pauseOnConnect, noDelay, keepAlive, keepAliveInitialDelay } = options;
     const server = await this.#inside((namespace) =>
       namespace.listen({
         ...(host !== undefined && { host }),
@@ -114,6 +132,9 @@ export class RootlessDevice extends EngineDevice {
         ...(backlog !== undefined && { backlog }),
         ...(allowHalfOpen !== undefined && { allowHalfOpen }),
         ...(pauseOnConnect !== undefined && { pauseOnConnect }),
+        ...(noDelay !== undefined && { noDelay }),
+        ...(keepAlive !== undefined && { keepAlive }),
+        ...(keepAliveInitialDelay !== undefined && { keepAliveInitialDelay }),
       }),
     );
     server.on('connection', (socket) => void this.#track(socket, () => socket.destroy()));
@@ -145,6 +166,7 @@ export class RootlessDevice extends EngineDevice {
     family: 0 | 4 | 6 = 0,
   ): Promise<readonly { readonly address: string; readonly family: number }[]> {
     checkHost(host, 'host');
+    if (family !== 0) checkFamily(family);
     return this.#inside((namespace) => namespace.lookup(host, family));
   }
 
@@ -161,17 +183,22 @@ export class RootlessDevice extends EngineDevice {
   /**
    * A dispatcher for `fetch(url, { dispatcher })` and for undici: connections are made inside the tunnel.
    * @param Agent undici's class, of the version that fits the `fetch` it is for (docs/library.md, "HTTP and fetch")
-   * @param options for Agent; and for TLS, in `tls`
+   * @param options for Agent; `connectTimeout` in milliseconds, 10,000 unless told; and for TLS, in `tls`
    * @example
    * import { Agent } from 'undici';
    * await fetch('http://10.0.0.1/', { dispatcher: device.createDispatcher(Agent) });
    */
   createDispatcher<Dispatcher>(
     Agent: new (options: { readonly connect: UndiciConnector }) => Dispatcher,
-    { tls = {}, ...options }: { readonly tls?: TlsOptions } & Readonly<Record<string, unknown>> = {},
+    {
+      tls = {},
+      connectTimeout = CONNECT_TIMEOUT_MS,
+      ...options
+    }: { readonly tls?: TlsOptions; readonly connectTimeout?: number } & Readonly<Record<string, unknown>> = {},
   ): Dispatcher {
     if (typeof Agent !== 'function') throw invalid('Agent', "undici's class Agent", Agent);
-    return new Agent({ ...options, connect: undiciConnector((to) => this.connect(to), tls) });
+    const timeoutMs = integer(connectTimeout, 'connectTimeout', MAX_TIMEOUT_MS);
+    return new Agent({ ...options, connect: undiciConnector((to) => this.connect(to), tls, timeoutMs) });
   }
 
   async #inside<T>(work: (namespace: RootlessNamespace) => Promise<T>): Promise<T> {
@@ -271,10 +298,11 @@ function libraryError(error: unknown, gone: 'ERR_CLOSED' | 'ERR_DEVICE'): unknow
   return new TypetunError(isGone || code === 'ERR_ROOTLESS' ? 'ERR_DEVICE' : code, message, { cause: error });
 }
 
-function checkOptions({ addresses = [], mtu, dns }: Settled<RootlessDeviceOptions>): void {
+function checkOptions({ addresses = [], mtu, dns, signal }: Settled<RootlessDeviceOptions>): void {
   const problem = unsupported(process.platform, process.arch, isMusl());
   if (problem !== undefined) throw new TypetunError('ERR_UNSUPPORTED', problem);
   checkAddresses(addresses);
+  checkSignal(signal);
   if (addresses.length === 0) throw invalid('addresses', 'at least one, here or as Address in the file', addresses);
   if (mtu !== undefined && integer(mtu, 'mtu', 65535) < 576) throw invalid('mtu', 'at least 576', mtu);
   for (const [i, server] of (dns?.servers ?? []).entries()) {
@@ -296,7 +324,22 @@ function checkConnect(options: ConnectOptions): void {
   if (localAddress !== undefined && isIP(String(localAddress)) === 0)
     throw invalid('localAddress', 'an IP address', localAddress);
   if (localPort !== undefined) integer(localPort, 'localPort', 65535);
-  if (family !== undefined && family !== 4 && family !== 6) throw invalid('family', '4 or 6', family);
+  if (family !== undefined) checkFamily(family);
+  checkSignal(options.signal);
+  checkStream(options);
+}
+
+function checkFamily(family: number): void {
+  if (family !== 4 && family !== 6) throw invalid('family', '4 or 6', family);
+}
+
+/** What TCP connections have, made or accepted. */
+function checkStream(options: Omit<ConnectOptions, 'host' | 'port'> & ListenOptions): void {
+  for (const name of ['allowHalfOpen', 'noDelay', 'keepAlive', 'pauseOnConnect'] as const) {
+    if (options[name] !== undefined) flag(options[name], name);
+  }
+  const { keepAliveInitialDelay: delay } = options;
+  if (delay !== undefined) integer(delay, 'keepAliveInitialDelay', MAX_TIMEOUT_MS);
 }
 
 function checkBind(options: ListenOptions): void {
@@ -304,4 +347,5 @@ function checkBind(options: ListenOptions): void {
   if (options.host !== undefined) checkHost(options.host, 'host');
   if (options.port !== undefined) integer(options.port, 'port', 65535);
   if (options.backlog !== undefined) integer(options.backlog, 'backlog', 2 ** 31 - 1);
+  checkStream(options);
 }

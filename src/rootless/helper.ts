@@ -99,8 +99,10 @@ process.on('message', async (request: Numbered<Request>) => {
   try {
     say({ type: 'answer', id, ...(await handle(request)) });
   } catch (error) {
-    const { code = 'ERR_ROOTLESS', message } = error as Error & { code?: string };
-    say({ type: 'failed', id, failure: { code, message } });
+    const { code = 'ERR_ROOTLESS', message, errors = [] } = error as Error & { code?: string; errors?: Error[] };
+    // Where several addresses of a name were tried, Node.js says nothing of its own.
+    const texts = message === '' ? errors.map((each) => each.message) : [message];
+    say({ type: 'failed', id, failure: { code, message: texts.join('; ') } });
   }
 });
 watchChildren(say);

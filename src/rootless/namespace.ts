@@ -79,6 +79,10 @@ export interface ListenOptions {
   readonly backlog?: number;
   readonly allowHalfOpen?: boolean;
   readonly pauseOnConnect?: boolean;
+  readonly noDelay?: boolean;
+  readonly keepAlive?: boolean;
+  /** Milliseconds. */
+  readonly keepAliveInitialDelay?: number;
 }
 
 type UdpLookup = NonNullable<SocketOptions['lookup']>;
