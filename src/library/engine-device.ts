@@ -3,12 +3,13 @@ import { execFile } from 'node:child_process';
 import { EventEmitter } from 'node:events';
 import { setTimeout as sleep } from 'node:timers/promises';
 import { getSystemErrorName, promisify } from 'node:util';
-import { checkChange } from '../api/change.js';
-import { TypetunError } from '../api/errors.js';
+import { checkChange, checkSignal, integer } from '../api/change.js';
+import { invalid, TypetunError } from '../api/errors.js';
+import { checkAddresses } from '../api/quick.js';
 import { deviceStatus, peerStatus, tellEvent } from '../api/status.js';
 import type { DeviceConfig, DeviceEvents, DeviceStatus, PeerStatus, WireGuardDevice } from '../api/types.js';
 import { type Engine, EngineError, type EngineOptions, startEngine } from '../engine/index.js';
-import { probeSystem, startFailure } from '../engine/messages.js';
+import { isMusl, probeSystem, startFailure, unsupported } from '../engine/messages.js';
 import { scopeIndex, scopeName } from '../uapi/scopes.js';
 import { resolveEndpoints } from './resolve.js';
 
@@ -134,6 +135,31 @@ export class EngineDevice extends EventEmitter<DeviceEvents> implements WireGuar
 /** Holds what the engine tells before there is a device to tell it. */
 export interface EngineEvents {
   listen: NonNullable<EngineOptions['onEvent']>;
+}
+
+/** Linux takes IPv6 away from an interface with less. RFC 8200, section 5. */
+const IPV6_MIN_MTU = 1280;
+
+interface InterfaceOptions extends CommonOptions {
+  readonly addresses?: readonly string[] | undefined;
+  readonly mtu?: number | undefined;
+}
+
+/**
+ * Checks what all devices with a data worker are told.
+ * @param minMtu of the kind of device, bytes
+ * @throws TypetunError
+ */
+export function checkCommon({ addresses = [], mtu, signal, log }: InterfaceOptions, minMtu: number): void {
+  const problem = unsupported(process.platform, process.arch, isMusl());
+  if (problem !== undefined) throw new TypetunError('ERR_UNSUPPORTED', problem);
+  checkAddresses(addresses);
+  checkSignal(signal);
+  if (log !== undefined && typeof log !== 'function') throw invalid('log', 'a function', log);
+  if (mtu === undefined) return;
+  const hasIpv6 = addresses.some((address) => address.includes(':'));
+  const least = hasIpv6 ? Math.max(minMtu, IPV6_MIN_MTU) : minMtu;
+  if (integer(mtu, 'mtu', 65535) < least) throw invalid('mtu', `at least ${least}${hasIpv6 ? ' with IPv6' : ''}`, mtu);
 }
 
 /**

@@ -1,14 +1,15 @@
 /** A device with a network interface of this host (or of this network namespace). */
-import { checkSignal, integer } from '../api/change.js';
-import { invalid, TypetunError } from '../api/errors.js';
-import { type ConfigInput, checkAddresses, HOOKS, type Settled, type Unsupported, withFile } from '../api/quick.js';
+import { flag } from '../api/change.js';
+import { TypetunError } from '../api/errors.js';
+import { type ConfigInput, HOOKS, type Settled, type Unsupported, withFile } from '../api/quick.js';
 import { atExit } from '../engine/at-exit.js';
 import type { Engine } from '../engine/index.js';
-import { invalidName, isInterfaceName, isMusl, unsupported } from '../engine/messages.js';
+import { invalidName, isInterfaceName } from '../engine/messages.js';
 import { scopeIndex, scopeName } from '../uapi/scopes.js';
 import { checkSocketFree, listenUapi, type UapiServer } from '../uapi/server.js';
 import {
   type CommonOptions,
+  checkCommon,
   EngineDevice,
   type EngineEvents,
   type Foundation,
@@ -18,6 +19,9 @@ import {
   startError,
   untilUp,
 } from './engine-device.js';
+
+/** Bytes: netdevice(7) takes no less for IPv4 (RFC 791). */
+const MIN_MTU = 68;
 
 export interface HostDeviceOptions extends CommonOptions {
   /** The interface's name: 1 to 15 characters. */
@@ -122,15 +126,15 @@ function rethrow(name: string): (error: unknown) => never {
   };
 }
 
-function checkOptions({ name, addresses = [], mtu, signal }: Settled<HostDeviceOptions>): void {
-  const problem = unsupported(process.platform, process.arch, isMusl());
-  if (problem !== undefined) throw new TypetunError('ERR_UNSUPPORTED', problem);
+function checkOptions(options: Settled<HostDeviceOptions>): void {
+  const { name } = options;
+  checkCommon(options, MIN_MTU);
   if (typeof name !== 'string' || !isInterfaceName(name)) {
     throw new TypetunError('ERR_INVALID_ARGUMENT', `name: ${invalidName(String(name))}`);
   }
-  if (mtu !== undefined && integer(mtu, 'mtu', 65535) < 68) throw invalid('mtu', 'at least 68', mtu);
-  checkAddresses(addresses);
-  checkSignal(signal);
+  for (const flagged of ['up', 'uapi'] as const) {
+    if (options[flagged] !== undefined) flag(options[flagged], flagged);
+  }
 }
 
 async function setUp(engine: Engine, { addresses = [], mtu, up = true }: Settled<HostDeviceOptions>): Promise<void> {

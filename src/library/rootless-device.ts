@@ -6,13 +6,13 @@ import { isIP, type Server, type Socket } from 'node:net';
 import type { ConnectionOptions as TlsOptions } from 'node:tls';
 import { checkSignal, flag, integer } from '../api/change.js';
 import { invalid, TypetunError } from '../api/errors.js';
-import { type ConfigInput, checkAddresses, HOOKS, type Settled, withFile } from '../api/quick.js';
-import { isMusl, unsupported } from '../engine/messages.js';
+import { type ConfigInput, HOOKS, type Settled, withFile } from '../api/quick.js';
 import { RootlessError, RootlessNamespace } from '../rootless/namespace.js';
 import { httpAgent, httpsAgent } from './agents.js';
 import { CONNECT_TIMEOUT_MS, type UndiciConnector, undiciConnector } from './dispatcher.js';
 import {
   type CommonOptions,
+  checkCommon,
   EngineDevice,
   type EngineEvents,
   type Foundation,
@@ -72,6 +72,8 @@ export interface ListenOptions extends BindOptions {
   readonly keepAliveInitialDelay?: number | undefined;
 }
 
+/** Bytes: what every host takes, RFC 791. */
+const MIN_MTU = 576;
 /** The longest that setTimeout takes. */
 const MAX_TIMEOUT_MS = 2 ** 31 - 1;
 
@@ -298,17 +300,18 @@ function libraryError(error: unknown, gone: 'ERR_CLOSED' | 'ERR_DEVICE'): unknow
   return new TypetunError(isGone || code === 'ERR_ROOTLESS' ? 'ERR_DEVICE' : code, message, { cause: error });
 }
 
-function checkOptions({ addresses = [], mtu, dns, signal }: Settled<RootlessDeviceOptions>): void {
-  const problem = unsupported(process.platform, process.arch, isMusl());
-  if (problem !== undefined) throw new TypetunError('ERR_UNSUPPORTED', problem);
-  checkAddresses(addresses);
-  checkSignal(signal);
+function checkOptions(options: Settled<RootlessDeviceOptions>): void {
+  checkCommon(options, MIN_MTU);
+  const { addresses = [], dns } = options;
   if (addresses.length === 0) throw invalid('addresses', 'at least one, here or as Address in the file', addresses);
-  if (mtu !== undefined && integer(mtu, 'mtu', 65535) < 576) throw invalid('mtu', 'at least 576', mtu);
-  for (const [i, server] of (dns?.servers ?? []).entries()) {
+  if (dns === undefined) return;
+  const { servers, search = [] } = Object(dns) as NonNullable<typeof dns>;
+  if (!Array.isArray(servers)) throw invalid('dns', '{ servers, search } with an array of IP addresses', dns);
+  if (!Array.isArray(search)) throw invalid('dns.search', 'an array', search);
+  for (const [i, server] of servers.entries()) {
     if (isIP(String(server)) === 0) throw invalid(`dns.servers[${i}]`, 'an IP address', server);
   }
-  for (const [i, domain] of (dns?.search ?? []).entries()) checkHost(domain, `dns.search[${i}]`);
+  for (const [i, domain] of search.entries()) checkHost(domain, `dns.search[${i}]`);
 }
 
 function checkHost(host: unknown, what: string): void {
