@@ -5,11 +5,11 @@
  * @module
  */
 export { ConfigError, type ConfigErrorCode } from '../config/errors.js';
+export type { DatagramEndpoint } from './datagram-endpoint.js';
 export { TypetunError, type TypetunErrorCode } from './errors.js';
 export { type PublicKeyInput, SecretKey, type SecretKeyInput } from './keys.js';
 export {
   createPacketDevice,
-  type DatagramEndpoint,
   type PacketDevice,
   type PacketDeviceOptions,
 } from './packet-device.js';

@@ -80,8 +80,14 @@ export class SecretKey {
     return text;
   }
 
-  /** Compares in time that does not depend on the bytes. A wiped key equals none. */
+  /**
+   * Compares in time that does not depend on the bytes. A wiped key equals none.
+   * @throws TypetunError `ERR_INVALID_ARGUMENT`
+   */
   equals(other: SecretKey): boolean {
+    // Not shown: it may be a key's text.
+    const what = 'other: expected a SecretKey';
+    if (!(other instanceof SecretKey)) throw new TypetunError('ERR_INVALID_ARGUMENT', `${what}, got ${typeof other}`);
     let difference = this.#isWiped || other.#isWiped ? 1 : 0;
     for (let i = 0; i < KEY_BYTES; i++) difference |= this.#bytes[i]! ^ other.#bytes[i]!;
     return difference === 0;

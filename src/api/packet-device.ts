@@ -6,20 +6,13 @@ import { GONE, HEADROOM, PacketBatch, TAILROOM } from '../core/batch.js';
 import { Device } from '../core/device.js';
 import type { Endpoint } from '../core/endpoint.js';
 import { createNobleSuite, type NobleCrypto } from '../crypto/noble.js';
-import { formatAddress, parseAddress } from '../uapi/address.js';
 import { checkChange, checkSignal, integer } from './change.js';
+import { type DatagramEndpoint, datagramEndpoint, endpointOf } from './datagram-endpoint.js';
 import { Emitter, throwLater } from './emitter.js';
 import { invalid, TypetunError } from './errors.js';
 import { type ConfigInput, HOOKS, withFile } from './quick.js';
 import { deviceStatus, peerStatus, tellEvent } from './status.js';
 import type { DeviceConfig, DeviceEvents, DeviceStatus, WireGuardDevice } from './types.js';
-
-/** Where a datagram comes from or goes to. */
-export interface DatagramEndpoint {
-  /** IPv4 or IPv6; a link-local IPv6 address ends in the number of its interface (`fe80::1%2`). */
-  readonly address: string;
-  readonly port: number;
-}
 
 export interface PacketDeviceOptions {
   /**
@@ -150,10 +143,12 @@ export class PacketDevice extends Emitter<DeviceEvents> implements WireGuardDevi
   /**
    * A datagram arrived, from anybody. What is wrong with it, it is dropped and counted.
    * @param datagram copied, or done with, when the call returns
-   * @throws TypetunError `ERR_CLOSED`, `ERR_INVALID_ENDPOINT` for an address that is none
+   * @throws TypetunError `ERR_CLOSED`, `ERR_INVALID_ENDPOINT` for an address that is none, `ERR_INVALID_ARGUMENT` for what
+   *   is no Uint8Array
    */
   receiveDatagram(datagram: Uint8Array, from: DatagramEndpoint): void {
     this.#checkOpen();
+    checkBytes(datagram, 'datagram');
     const endpoint = endpointOf(from);
     if (datagram.length > MAX_DATAGRAM) return this.#device.countDrops('badLength', 1);
     if (this.#isBusy) return this.#wait(datagram, (copy) => this.#receive(copy, endpoint));
@@ -163,10 +158,11 @@ export class PacketDevice extends Emitter<DeviceEvents> implements WireGuardDevi
   /**
    * An IP packet goes into the tunnel: to the peer whose allowed IPs have its destination.
    * @param packet copied, or done with, when the call returns
-   * @throws TypetunError `ERR_CLOSED`
+   * @throws TypetunError `ERR_CLOSED`, `ERR_INVALID_ARGUMENT` for what is no Uint8Array
    */
   sendPacket(packet: Uint8Array): void {
     this.#checkOpen();
+    checkBytes(packet, 'packet');
     if (packet.length > this.#room) return this.#device.countDrops('tooLong', 1);
     if (this.#isBusy) return this.#wait(packet, (copy) => this.#send(copy));
     this.#run(() => this.#send(packet));
@@ -375,21 +371,6 @@ function checkOptions(options: PacketDeviceOptions): PacketDeviceOptions {
   return options;
 }
 
-function datagramEndpoint({ address, port, scopeId = 0 }: Endpoint): DatagramEndpoint {
-  return { address: `${formatAddress(address)}${scopeId === 0 ? '' : `%${scopeId}`}`, port };
-}
-
-const encoder = new TextEncoder();
-
-function endpointOf(from: DatagramEndpoint): Endpoint {
-  const [text = '', scope = '0'] = typeof from?.address === 'string' ? from.address.split('%') : [];
-  const bytes = encoder.encode(text);
-  const address = new Uint8Array(16);
-  const length = parseAddress(bytes, 0, bytes.length, address);
-  const scopeId = /^\d{1,9}$/.test(scope) ? Number(scope) : 0;
-  if (length === 0) {
-    const expected = '{ address, port } with an IPv4 or IPv6 address';
-    throw new TypetunError('ERR_INVALID_ENDPOINT', `from: expected ${expected}, got ${JSON.stringify(text)}`);
-  }
-  return { address: address.subarray(0, length), port: integer(from.port, 'from.port', 65535), scopeId };
+function checkBytes(bytes: Uint8Array, what: string): void {
+  if (!(bytes instanceof Uint8Array)) throw invalid(what, 'a Uint8Array', bytes);
 }

@@ -20,8 +20,10 @@ export class LineReader {
   from = 0;
   to = 0;
 
-  /** @throws ConfigError `ERR_CONFIG_TOO_LARGE` */
+  /** @throws ConfigError `ERR_CONFIG_TOO_LARGE`; TypeError for what is no file's content */
   constructor(file: Uint8Array) {
+    if (!(file instanceof Uint8Array))
+      throw new TypeError(`a configuration is a Uint8Array or a string, not ${typeof file}`);
     if (file.length > MAX_CONFIG_BYTES) {
       throw new ConfigError('ERR_CONFIG_TOO_LARGE', `The configuration is larger than ${MAX_CONFIG_BYTES} bytes`);
     }

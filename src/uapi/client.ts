@@ -184,12 +184,14 @@ class ErrnoReader {
 }
 
 async function openDevice(name: string, options: UapiClientOptions): Promise<Socket> {
-  if (!NAME.test(name)) throw new UapiClientError('ERR_UAPI_NO_DEVICE', `there is no device ${JSON.stringify(name)}`);
+  if (typeof name !== 'string' || !NAME.test(name))
+    throw new UapiClientError('ERR_UAPI_NO_DEVICE', `there is no device ${JSON.stringify(name)}`);
   return open(socketPath(name, options.directory), options);
 }
 
 /** @throws UapiClientError; a socket that nobody listens on is removed first */
 async function open(path: string, { signal }: UapiClientOptions): Promise<Socket> {
+  if (signal?.aborted) throw translate(signal.reason, { signal });
   const missing = new UapiClientError('ERR_UAPI_NO_DEVICE', `nothing listens on ${path}`);
   if (!isSocket(path)) throw missing;
   const socket = connect(path);
@@ -197,7 +199,6 @@ async function open(path: string, { signal }: UapiClientOptions): Promise<Socket
   signal?.addEventListener('abort', abort, { once: true });
   socket.on('close', () => signal?.removeEventListener('abort', abort));
   try {
-    signal?.throwIfAborted();
     await new Promise<void>((resolve, reject) => socket.once('connect', resolve).once('error', reject));
     return socket;
   } catch (error) {

@@ -37,6 +37,10 @@ describe('SecretKey', () => {
   });
 
   it('refuses what is no key, and does not repeat it', () => {
+    const key = SecretKey.generatePrivateKey();
+    const compared = (error: unknown): boolean =>
+      error instanceof TypetunError && error.code === 'ERR_INVALID_ARGUMENT' && !error.message.includes(key.toBase64());
+    assert.throws(() => key.equals(key.toBase64() as never), compared);
     const almost = SecretKey.generatePrivateKey().toBase64().slice(0, 43);
     for (const wrong of [
       '',

@@ -2,7 +2,7 @@ import assert from 'node:assert/strict';
 import { once } from 'node:events';
 import { describe, it } from 'node:test';
 import { setTimeout as sleep } from 'node:timers/promises';
-import { ConfigError, createPacketDevice, SecretKey, TypetunError } from '../../src/api/core.js';
+import { ConfigError, createPacketDevice, type DeviceConfig, SecretKey, TypetunError } from '../../src/api/core.js';
 import { ipPacket } from '../core/simulator.js';
 import { createPair } from './pair.js';
 
@@ -218,6 +218,7 @@ PersistentKeepalive = 25
       [{ listenPort: 65_536 }, 'ERR_INVALID_ARGUMENT', /listenPort: expected an integer from 0 to 65535, got 65536/],
       [{ listenPort: '1' }, 'ERR_INVALID_ARGUMENT', /listenPort/],
       [{ fwmark: -1 }, 'ERR_INVALID_ARGUMENT', /fwmark/],
+      [[], 'ERR_INVALID_ARGUMENT', /configuration: expected an object, got an array/],
       [{ replacePeers: 1 }, 'ERR_INVALID_ARGUMENT', /replacePeers: expected true or false/],
       [{ listenport: 1 }, 'ERR_INVALID_ARGUMENT', /expected the properties privateKey, listenPort.*got "listenport"/],
       [{ peers: {} }, 'ERR_INVALID_ARGUMENT', /peers: expected an array, got an object of Object/],
@@ -237,16 +238,22 @@ PersistentKeepalive = 25
       [{ peers: [{ publicKey, persistentKeepaliveInterval: 0.5 }] }, 'ERR_INVALID_ARGUMENT', /0\.5/],
     ];
     for (const [config, code, message] of wrong) {
-      const change = { ...config, ...(!('listenPort' in config) && { listenPort: 8 }) };
+      const isWhole = Array.isArray(config) || 'listenPort' in config;
+      const change: object = isWhole ? config : { ...config, listenPort: 8 };
       assert.throws(
-        () => device.configureSync(change),
+        () => device.configureSync(change as DeviceConfig),
         (error) => hasCode(code)(error) && message.test((error as Error).message),
         JSON.stringify(config),
       );
     }
     assert.equal(device.statusSync().listenPort, 7);
-    for (const options of [undefined, {}, { ...nothing, mtu: 5 }, { ...nothing, now: 7 }]) {
+    for (const options of [undefined, {}, { ...nothing, mtu: 5 }, { ...nothing, now: 7 }, { ...nothing, signal: {} }]) {
       assert.throws(() => createPacketDevice(options as never), hasCode('ERR_INVALID_ARGUMENT'));
+    }
+    for (const bytes of [null, 'text', [1], new ArrayBuffer(20)] as never[]) {
+      assert.throws(() => device.sendPacket(bytes), hasCode('ERR_INVALID_ARGUMENT'));
+      const from = { address: '192.0.2.1', port: 1 };
+      assert.throws(() => device.receiveDatagram(bytes, from), hasCode('ERR_INVALID_ARGUMENT'));
     }
   });
 });

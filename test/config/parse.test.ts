@@ -212,6 +212,12 @@ PersistentKeepalive = OFF
     assert.equal(errorOf(() => parseConfig(new Uint8Array(MAX_CONFIG_BYTES + 1))).code, 'ERR_CONFIG_TOO_LARGE');
   });
 
+  it('says what it takes when it is given something else', () => {
+    for (const nothing of [undefined, null, 7, {}] as never[]) {
+      assert.throws(() => parseConfig(nothing), /^TypeError: a configuration is a Uint8Array or a string, not /);
+    }
+  });
+
   const secret = PRIVATE.slice(0, 43);
   const leaks: string[] = [
     `[Interface]\nPrivateKey=${secret}`,

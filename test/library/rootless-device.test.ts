@@ -2,7 +2,7 @@
 import assert from 'node:assert/strict';
 import { execFileSync } from 'node:child_process';
 import { createHash, randomBytes } from 'node:crypto';
-import type { RemoteInfo, Socket as UdpSocket } from 'node:dgram';
+import type { RemoteInfo } from 'node:dgram';
 import { once } from 'node:events';
 import { readdirSync } from 'node:fs';
 import type { AddressInfo } from 'node:net';
@@ -13,6 +13,7 @@ import { setTimeout as sleep } from 'node:timers/promises';
 import { createRootlessDevice, type RootlessDevice, SecretKey, TypetunError } from '../../src/index.js';
 import { FULL } from '../netns/environment.js';
 import { asOrdinaryUser } from '../rootless/user.js';
+import { answerNames } from './name-server.js';
 import { descendants, openDescriptors } from './network.js';
 import { CLIENT, openTunnel, SERVER, type Tunnel } from './tunnel.js';
 
@@ -279,9 +280,26 @@ asOrdinaryUser(import.meta.filename, () => {
         [() => client.connect(undefined as never), 'ERR_INVALID_ARGUMENT', /host, port/],
         [() => client.connect({ host: SERVER.v4, port: 1, localAddress: 'x' }), 'ERR_INVALID_ARGUMENT', /localAddress/],
         [() => client.connect({ host: SERVER.v4, port: 1, localAddress: '1.2.3.4' }), 'EADDRNOTAVAIL', /./],
+        [() => client.connect({ host: SERVER.v4, port: 1, signal: {} as never }), 'ERR_INVALID_ARGUMENT', /signal/],
+        [() => client.connect({ host: SERVER.v4, port: 1, noDelay: 1 as never }), 'ERR_INVALID_ARGUMENT', /noDelay/],
+        // Two addresses were tried.
+        [() => client.connect({ host: 'localhost', port: 1 }), 'ECONNREFUSED', /127\.0\.0\.1:1/],
+        [() => client.lookup('localhost', 5 as never), 'ERR_INVALID_ARGUMENT', /family: expected 4 or 6/],
         [() => client.listen({ port: -1 }), 'ERR_INVALID_ARGUMENT', /port/],
+        [() => client.listen({ keepAliveInitialDelay: -1 }), 'ERR_INVALID_ARGUMENT', /keepAliveInitialDelay/],
         [() => client.listen({ host: '192.0.2.1' }), 'EADDRNOTAVAIL', /./],
         [() => client.bindUdp({ host: 'no host' }), 'ERR_INVALID_ARGUMENT', /host/],
+        [
+          () => createRootlessDevice({ addresses: ['fd00::1'], mtu: 1279 }),
+          'ERR_INVALID_ARGUMENT',
+          /mtu: expected at least 1280 with IPv6/,
+        ],
+        [
+          () => createRootlessDevice({ addresses: ['10.0.0.1'], dns: ['10.0.0.9'] as never }),
+          'ERR_INVALID_ARGUMENT',
+          /dns: expected \{ servers, search \}/,
+        ],
+        [() => createRootlessDevice({ addresses: ['10.0.0.1'], log: 7 as never }), 'ERR_INVALID_ARGUMENT', /log/],
         [() => createRootlessDevice({}), 'ERR_INVALID_ARGUMENT', /addresses: expected at least one/],
         [() => createRootlessDevice({ addresses: ['10.0.0.1; reboot'] }), 'ERR_INVALID_ARGUMENT', /addresses\[0\]/],
         [() => createRootlessDevice({ config: '[Interface]\nPostUp = x' }), 'ERR_UNSUPPORTED', /PostUp/],
@@ -366,27 +384,4 @@ function descriptorsOf(pid: number): number {
   } catch {
     return -1;
   }
-}
-
-/** A name server for `*.inside.test`, but `nothing.`: RFC 1035, section 4. */
-function answerNames(socket: UdpSocket, asked: string[]): void {
-  socket.on('message', (query: Buffer, from: RemoteInfo) => {
-    const labels: string[] = [];
-    let at = 12;
-    while (query[at] !== 0) {
-      labels.push(query.toString('latin1', at + 1, at + 1 + query[at]!));
-      at += 1 + query[at]!;
-    }
-    const name = labels.join('.');
-    asked.push(name);
-    const type = query.readUInt16BE(at + 1);
-    const question = query.subarray(12, at + 5);
-    const isKnown = name.endsWith('.inside.test') && !name.startsWith('nothing.') && labels.length === 3;
-    const header = Buffer.from(query.subarray(0, 12));
-    header.writeUInt16BE(isKnown ? 0x8180 : 0x8183, 2);
-    const answers = isKnown && type === 1 ? 1 : 0;
-    for (const [i, count] of [1, answers, 0, 0].entries()) header.writeUInt16BE(count, 4 + 2 * i);
-    const record = Buffer.from([0xc0, 12, 0, 1, 0, 1, 0, 0, 0, 60, 0, 4, ...SERVER.v4.split('.').map(Number)]);
-    socket.send(Buffer.concat([header, question, ...(answers ? [record] : [])]), from.port, from.address);
-  });
 }

@@ -176,6 +176,8 @@ test('a name that is none, a file, and an abort are told apart', async (t) => {
   for (const name of ['', '../wg0', 'a\0b', 'nothing', 'x'.repeat(100), 'wg0']) {
     assert.deepEqual(await codeOf(getDevice(name, { directory })), ['ERR_UAPI_NO_DEVICE', 0], name);
   }
+  const aborted = { directory, signal: AbortSignal.abort() };
+  assert.deepEqual(await codeOf(getDevice('nothing', aborted)), ['ERR_UAPI_ABORTED', 0]);
   const silent: Server = createServer(() => {});
   await new Promise<void>((resolve) => silent.listen(join(directory, 'wg1.sock'), resolve));
   const controller = new AbortController();
