@@ -1,7 +1,7 @@
 /** To make descriptors misbehave: options set on them, others put in their place, those of another process taken. */
 import { readdirSync, readFileSync, readlinkSync } from 'node:fs';
 import { addressOf, allocate, loadLibrary } from '../../src/linux/ffi.js';
-import { check, close, setsockopt } from '../../src/linux/libc.js';
+import { check, close, ioctl, O_RDWR, openPath, setsockopt } from '../../src/linux/libc.js';
 
 export const SOL_SOCKET = 1;
 export const SO_NO_CHECK = 11;
@@ -12,6 +12,19 @@ export function setOption(fd: number, level: number, option: number, value: numb
   memory[0] = value & 0xff;
   memory[1] = value >> 8;
   check(setsockopt(fd, level, option, addressOf(memory), 4), 'setsockopt');
+}
+
+const TUNSETIFF = 0x400454ca;
+export const IFF_TUN_NO_PI = 0x1001;
+
+/** A TUN device, as others than typetun may make it. */
+export function openTun(name: string, flags: number): number {
+  const fd = openPath('/dev/net/tun', O_RDWR);
+  const request = allocate(40);
+  request.set(Buffer.from(name));
+  new DataView(request.buffer).setUint16(16, flags, true);
+  check(ioctl(fd, TUNSETIFF, addressOf(request)), 'TUNSETIFF');
+  return fd;
 }
 
 const dup2 = loadLibrary(null).func('dup2', 'int', ['int', 'int']);

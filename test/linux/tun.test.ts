@@ -8,23 +8,19 @@ import { addressOf, allocate } from '../../src/linux/ffi.js';
 import { check, close, ioctl, O_NONBLOCK, O_RDWR, openPath } from '../../src/linux/libc.js';
 import { POLLERR, POLLIN, Poller } from '../../src/linux/poll.js';
 import { Offload, TunDevice, VNET_HEADER_SIZE } from '../../src/linux/tun.js';
+import { IFF_TUN_NO_PI, openTun } from './descriptors.js';
 import { Netns, NO_NETNS } from './world.js';
 
-const TUNSETIFF = 0x400454ca;
 const TUNSETVNETHDRSZ = 0x400454d8;
-const IFF_TUN_NO_PI = 0x1001;
 const IFF_VNET_HDR = 0x4000;
 
 /** A TUN as somebody else may have made it. */
 function foreignTun(flags: number, headerSize?: number): number {
-  const fd = openPath('/dev/net/tun', O_RDWR);
-  const request = allocate(40);
-  request.set(Buffer.from('tt%d'));
-  new DataView(request.buffer).setUint16(16, flags, true);
-  check(ioctl(fd, TUNSETIFF, addressOf(request)), 'TUNSETIFF');
+  const fd = openTun('tt%d', flags);
   if (headerSize !== undefined) {
-    new DataView(request.buffer).setInt32(0, headerSize, true);
-    check(ioctl(fd, TUNSETVNETHDRSZ, addressOf(request)), 'TUNSETVNETHDRSZ');
+    const size = allocate(4);
+    size[0] = headerSize;
+    check(ioctl(fd, TUNSETVNETHDRSZ, addressOf(size)), 'TUNSETVNETHDRSZ');
   }
   return fd;
 }

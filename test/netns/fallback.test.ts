@@ -17,13 +17,14 @@ import type { Lack } from './refusing.js';
 import { PORTS, ping, setEndpoint, V4, V6, vethTunnel } from './topology.js';
 import { file, udp } from './traffic.js';
 
-const REFUSING = fileURLToPath(new URL('./refusing.js', import.meta.url));
+const program = (name: string): string => fileURLToPath(new URL(name, import.meta.url));
 const MIB = FULL ? 32 : 3;
 const ALL = 'tun-read tun-write udp-gso udp-gro';
 
-async function joined(lab: Lab, lacks: readonly Lack[] = []): Promise<[Device, Device]> {
+/** @param under what runs the daemons, if that is not Node.js itself */
+async function joined(lab: Lab, under: readonly string[] = []): Promise<[Device, Device]> {
   const [node = '', flag = '', typetun = ''] = commandOf('typetun') ?? [];
-  const command = lacks.length === 0 ? [node, flag, typetun] : [node, flag, REFUSING, lacks.join(), typetun];
+  const command = [node, flag, ...under, typetun];
   const [a, b] = await vethTunnel(lab, ['typetun', 'typetun'], true, { daemon: { command } });
   await setEndpoint(lab, a, b, `10.0.0.2:${PORTS[1]}`);
   await setEndpoint(lab, b, a, `10.0.0.1:${PORTS[0]}`);
@@ -56,8 +57,10 @@ const LACKING: readonly (readonly [lacks: readonly Lack[], inUse: string])[] = [
   [['tun', 'gso', 'gro'], 'tun-write(tcp)'],
 ];
 
-async function lacking(lab: Lab, lacks: readonly Lack[], inUse: string): Promise<void> {
-  const devices = await joined(lab, lacks);
+const without = (...lacks: readonly Lack[]): string[] => [program('./refusing.js'), lacks.join()];
+
+async function lacking(lab: Lab, under: readonly string[], inUse: string): Promise<void> {
+  const devices = await joined(lab, under);
   await files(lab);
   await udp(lab, 1, 2, V4[1], 2);
   for (const device of devices) assert.equal(await lab.offloads(device), inUse);
@@ -66,7 +69,7 @@ async function lacking(lab: Lab, lacks: readonly Lack[], inUse: string): Promise
 
 /** The first super-packet of a kind is refused: it is written in packets, and no more of its kind are made. */
 async function refusedSuperPackets(lab: Lab): Promise<void> {
-  const [a, b] = await joined(lab, ['super-packets']);
+  const [a, b] = await joined(lab, without('super-packets'));
   assert.equal(await lab.offloads(b), ALL);
   await file(lab, 1, 2, V4[1], MIB);
   assert.equal(await lab.offloads(b), 'tun-read tun-write(udp) udp-gso udp-gro');
@@ -165,9 +168,12 @@ withNamespaces(import.meta.filename, () => {
   describe('offloads', { skip }, () => {
     for (const [lacks, inUse] of LACKING) {
       it(`without ${lacks.join(', ')}: in use is ${inUse}`, { timeout: 60_000 }, () =>
-        withLab((lab) => lacking(lab, lacks, inUse)),
+        withLab((lab) => lacking(lab, without(...lacks), inUse)),
       );
     }
+    it('need a TUN with virtio headers', { timeout: 60_000 }, () =>
+      withLab((lab) => lacking(lab, [program('./plain-tun.js')], 'udp-gso udp-gro')),
+    );
     it('write packets singly to a TUN that refuses super-packets', { timeout: 60_000 }, () =>
       withLab(refusedSuperPackets),
     );
