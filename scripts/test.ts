@@ -1,5 +1,5 @@
 /**
- * Runs the compiled tests: `node dist/scripts/test.js [folder or part of a file name ...]`.
+ * Runs the compiled tests: `node dist/scripts/test.js [folder or part of a file name ...] [--test-name-pattern=...]`.
  *
  * Node.js 20 takes folders and no patterns, later versions patterns and no folders, so the files are listed here.
  */
@@ -13,7 +13,8 @@ const FULL = process.env.TYPETUN_TEST_TIER === 'full';
 const FILE_TIMEOUT_MS = (FULL ? 120 : 10) * 60_000;
 
 const root = resolve(import.meta.dirname, '../..');
-const wanted = process.argv.slice(2);
+const words = process.argv.slice(2);
+const wanted = words.filter((word) => !word.startsWith('--'));
 const files = readdirSync(join(root, 'dist/test'), { recursive: true, withFileTypes: true })
   .filter((entry) => entry.isFile() && entry.name.endsWith('.test.js'))
   .map((entry) => relative(root, join(entry.parentPath, entry.name)))
@@ -27,7 +28,8 @@ if (files.length === 0) {
 // Namespace tests mostly wait (a rekey timer, a ping interval) while the simulator computes: two at once at least.
 const concurrency = process.env.TYPETUN_TEST_CONCURRENCY ?? `${Math.max(2, availableParallelism())}`;
 const flags = ['--test', '--test-reporter=spec', `--test-concurrency=${concurrency}`];
-const child = spawn(process.execPath, [...flags, `--test-timeout=${FILE_TIMEOUT_MS}`, ...files], {
+const own = words.filter((word) => word.startsWith('--'));
+const child = spawn(process.execPath, [...flags, `--test-timeout=${FILE_TIMEOUT_MS}`, ...own, ...files], {
   cwd: root,
   stdio: 'inherit',
 });
