@@ -5,7 +5,7 @@
 import { type ExecFileSyncOptions, execFileSync, spawn } from 'node:child_process';
 import { once } from 'node:events';
 import { accessSync, constants, existsSync } from 'node:fs';
-import { homedir } from 'node:os';
+import { homedir, release } from 'node:os';
 import { delimiter, join } from 'node:path';
 import { it } from 'node:test';
 import { fileURLToPath } from 'node:url';
@@ -61,6 +61,12 @@ export function missing(tools: readonly string[], implementations: readonly Impl
   const reason = `not installed: ${[...new Set(absent)].join(', ')}`;
   if (CI && absent.some((tool) => tool !== 'wireguard-go-newest')) throw new Error(`in CI, and ${reason}`);
   return reason;
+}
+
+/** An offload of the TUN as typetun names it where it has all that the kernel has: of UDP since Linux 6.2. */
+export function tunOffload(name: 'tun-read' | 'tun-write'): string {
+  const [major = 0, minor = 0] = release().split('.').map(Number);
+  return major > 6 || (major === 6 && minor >= 2) ? name : `${name}(tcp)`;
 }
 
 let namespacesChecked: string | false | undefined;
