@@ -39,7 +39,8 @@ export const HANDSHAKE_TOS = 0x88;
 export const HANDSHAKE_QUEUE_SIZE = 1024;
 export const UNDER_LOAD_FROM: number = HANDSHAKE_QUEUE_SIZE / 8;
 export const UNDER_LOAD_FOR_MS = 1000;
-export const MAX_COOKIE_REPLIES = 64;
+/** Cookie replies between two flushes; what would be the next is dropped without one. */
+export const MAX_COOKIE_REPLIES = 8;
 
 /** Handshakes under load, of one source. */
 export const RATE_PER_SECOND = 20;

@@ -2,7 +2,6 @@
  * mac1, mac2 and cookies (paper, sections 5.4.4, 5.4.7 and 5.3).
  */
 import { COOKIE_REFRESH_TIME_MS, COOKIE_USE_TIME_MS } from './constants.js';
-import { ENDPOINT_SIZE } from './endpoint.js';
 import {
   COOKIE_NONCE_SIZE,
   COOKIE_REPLY_COOKIE,
@@ -11,6 +10,7 @@ import {
   COOKIE_REPLY_SIZE,
   COOKIE_SIZE,
   equalBytes,
+  isZero,
   KEY_SIZE,
   MAC_SIZE,
   MessageType,
@@ -19,6 +19,7 @@ import {
   writeU32,
 } from './messages.js';
 import { ascii } from './noise.js';
+import { pooled } from './random.js';
 import type { Mac, Suite } from './suite.js';
 
 const LABEL_MAC1 = ascii('mac1----');
@@ -33,12 +34,15 @@ export class CookieChecker {
   readonly #cookieKey: Uint8Array = new Uint8Array(KEY_SIZE);
   readonly #mac: Uint8Array = new Uint8Array(MAC_SIZE);
   readonly #cookie: Uint8Array = new Uint8Array(COOKIE_SIZE);
+  readonly #identity: Uint8Array = new Uint8Array(20);
+  readonly #random: (out: Uint8Array) => void;
   #mac1: Mac | undefined;
   #secret: Mac | undefined;
   #secretBirthMs = 0;
 
   constructor(suite: Suite) {
     this.#suite = suite;
+    this.#random = pooled((out) => suite.random(out));
   }
 
   /** @param publicKey our own static public key, or undefined for none */
@@ -61,12 +65,12 @@ export class CookieChecker {
     if (!this.#mac1) return MacVerdict.invalid;
     this.#mac1.compute(message.subarray(0, macs), this.#mac);
     if (!equalBytes(this.#mac, message.subarray(macs, macs + MAC_SIZE))) return MacVerdict.invalid;
-    if (!wantCookie || !this.#secret || now - this.#secretBirthMs >= COOKIE_REFRESH_TIME_MS) return MacVerdict.mac1;
+    const mac2 = message.subarray(macs + MAC_SIZE);
+    if (!wantCookie || isZero(mac2)) return MacVerdict.mac1;
+    if (!this.#secret || now - this.#secretBirthMs >= COOKIE_REFRESH_TIME_MS) return MacVerdict.mac1;
     this.#makeCookie(source, now);
-    const cookieMac = this.#suite.createMac(this.#cookie);
-    cookieMac.compute(message.subarray(0, macs + MAC_SIZE), this.#mac);
-    cookieMac.destroy();
-    return equalBytes(this.#mac, message.subarray(macs + MAC_SIZE)) ? MacVerdict.mac2 : MacVerdict.mac1;
+    this.#suite.mac(this.#mac, this.#cookie, message.subarray(0, macs + MAC_SIZE));
+    return equalBytes(this.#mac, mac2) ? MacVerdict.mac2 : MacVerdict.mac1;
   }
 
   /** Writes the cookie reply to `message` into the 64 bytes of `out`. */
@@ -76,7 +80,7 @@ export class CookieChecker {
     writeU32(out, 0, MessageType.cookieReply);
     writeU32(out, COOKIE_REPLY_RECEIVER, readU32(message, 4));
     const nonce = out.subarray(COOKIE_REPLY_NONCE, COOKIE_REPLY_NONCE + COOKIE_NONCE_SIZE);
-    this.#suite.random(nonce);
+    this.#random(nonce);
     const sealed = out.subarray(COOKIE_REPLY_COOKIE, COOKIE_REPLY_SIZE);
     this.#suite.xseal(sealed, this.#cookieKey, nonce, this.#cookie, message.subarray(macs, macs + MAC_SIZE));
   }
@@ -91,9 +95,8 @@ export class CookieChecker {
       this.#secretBirthMs = now;
     }
     // Family, port and address: bytes 0 and 2 to 19 of an endpoint row, the flags left out.
-    const identity = source.slice(0, ENDPOINT_SIZE).subarray(0, 20);
-    identity[1] = 0;
-    this.#secret.compute(identity, this.#cookie);
+    for (let i = 0; i < this.#identity.length; i++) this.#identity[i] = i === 1 ? 0 : source[i]!;
+    this.#secret.compute(this.#identity, this.#cookie);
   }
 }
 

@@ -76,18 +76,23 @@ export class EndpointTable {
     const words = this.#words;
     const a = row * WORDS;
     const b = from * WORDS;
-    let changed: 0 | 1 | 2 = 0;
-    for (let i = 1; i < 11; i++) {
-      if (words[a + i] !== words[b + i]) {
-        changed = i <= 5 ? 2 : 1;
-        break;
-      }
-    }
-    // Word 0 holds the flags too, which the socket layer changes behind our back.
-    const unlike = words[a]! ^ words[b]!;
-    if ((unlike & ~(ENDPOINT_SOURCE_SUPPRESSED << 8)) !== 0) changed = (unlike & ~0xff00) !== 0 ? 2 : changed || 1;
+    let changed: 0 | 1 | 2 = this.isSame(row, from) ? 0 : 2;
+    // The socket layer changes the other flag behind our back.
+    if (changed === 0 && ((words[a]! ^ words[b]!) & ~(ENDPOINT_SOURCE_SUPPRESSED << 8)) !== 0) changed = 1;
+    for (let i = 6; changed === 0 && i < 11; i++) if (words[a + i] !== words[b + i]) changed = 1;
     if (changed !== 0) this.copy(from, row);
     return changed;
+  }
+
+  /** Whether two rows are one endpoint, whatever their sources and flags. */
+  isSame(row: number, other: number): boolean {
+    const words = this.#words;
+    const a = row * WORDS;
+    const b = other * WORDS;
+    // Word 0 holds the flags too.
+    if (((words[a]! ^ words[b]!) & ~0xff00) !== 0) return false;
+    for (let i = 1; i <= 5; i++) if (words[a + i] !== words[b + i]) return false;
+    return true;
   }
 
   /** Forgets the source, so that the system chooses one again (a new attempt may fare better). */

@@ -1,7 +1,9 @@
 /**
- * Handshake messages: the bounded queue they wait in, and what is done with each.
+ * Handshake messages: what they must pass, the bounded queue they wait in, and what is done with each.
  *
- * They wait so that data goes first, and so that their number tells when the device is under load.
+ * Their macs are looked at when they arrive: what a flood can be made of never takes a place in the queue
+ * (docs/adr/0019). The others wait so that data goes first, and so that their number tells when the device
+ * is under load.
  */
 import {
   HANDSHAKE_QUEUE_SIZE,
@@ -40,12 +42,13 @@ export class Handshakes {
   readonly #sessions: Sessions;
   readonly #clock: Tai64n;
   readonly #messages = new Uint8Array(HANDSHAKE_QUEUE_SIZE * INITIATION_SIZE);
-  readonly #lengths = new Uint8Array(HANDSHAKE_QUEUE_SIZE);
   /** Endpoint rows of the queue's places: this one and those that follow. */
   readonly #sources: number;
   #first = 0;
   #count = 0;
   #underLoadUntilMs = Number.NEGATIVE_INFINITY;
+  /** Messages turned away for want of a cookie. */
+  #turnedAway = 0;
   readonly #replies = new Uint8Array(MAX_COOKIE_REPLIES * COOKIE_REPLY_SIZE);
   readonly #replyTo: number;
   #replyCount = 0;
@@ -70,28 +73,49 @@ export class Handshakes {
     return now < this.#underLoadUntilMs;
   }
 
-  /** Takes a datagram that says it is a handshake message: copied, so the arena is free again. */
+  /** Takes a datagram that says it is a handshake message: copied if it is worth it, so the arena is free again. */
   enqueue(type: number, offset: number, length: number, endpoint: number, now: number): void {
-    const { arena, drops, endpoints } = this.#state;
+    const { arena, checker, drops, endpoints, limiter } = this.#state;
     if (length !== SIZES[type]) return drops.count(Drop.badLength);
-    if (this.#count === HANDSHAKE_QUEUE_SIZE) {
-      this.#underLoadUntilMs = now + UNDER_LOAD_FOR_MS;
-      return drops.count(Drop.handshakeQueueFull);
-    }
+    const message = arena.subarray(offset, offset + length);
+    if (type === MessageType.cookieReply) return this.#cookieReply(message, now);
+    const loaded = this.isUnderLoad(now);
+    const row = endpoints.bytes.subarray(endpoint * ENDPOINT_SIZE, (endpoint + 1) * ENDPOINT_SIZE);
+    const verdict = checker.check(message, row, loaded, now);
+    if (verdict === MacVerdict.invalid) return drops.count(Drop.badMac1);
+    if (loaded && verdict !== MacVerdict.mac2) return this.#demandCookie(message, row, endpoint, now);
+    if (loaded && !limiter.allow(row, 4, row[0] === 4 ? 4 : 6, now)) return drops.count(Drop.rateLimited);
+    if (this.#count >= UNDER_LOAD_FROM - 1) this.#underLoadUntilMs = now + UNDER_LOAD_FOR_MS;
+    if (this.#count === HANDSHAKE_QUEUE_SIZE) return drops.count(Drop.handshakeQueueFull);
     const place = (this.#first + this.#count++) % HANDSHAKE_QUEUE_SIZE;
-    this.#messages.set(arena.subarray(offset, offset + length), place * INITIATION_SIZE);
-    this.#lengths[place] = length;
+    this.#messages.set(message, place * INITIATION_SIZE);
     endpoints.copy(endpoint, this.#sources + place);
-    if (this.#count >= UNDER_LOAD_FROM) this.#underLoadUntilMs = now + UNDER_LOAD_FOR_MS;
+  }
+
+  /**
+   * Answers with a cookie: the messages of one source once between two flushes, so that a flood from there takes no
+   * answer from others and costs few.
+   */
+  #demandCookie(message: Uint8Array, row: Uint8Array, endpoint: number, now: number): void {
+    const { checker, drops, endpoints } = this.#state;
+    drops.count(Drop.underLoad);
+    // They would have filled the queue that far.
+    if (++this.#turnedAway % UNDER_LOAD_FROM === 0) this.#underLoadUntilMs = now + UNDER_LOAD_FOR_MS;
+    if (this.#replyCount === MAX_COOKIE_REPLIES) return;
+    for (let i = this.#replyCount - 1; i >= 0; i--) if (endpoints.isSame(this.#replyTo + i, endpoint)) return;
+    const at = this.#replyCount * COOKIE_REPLY_SIZE;
+    checker.reply(message, row, now, this.#replies.subarray(at, at + COOKIE_REPLY_SIZE));
+    endpoints.copy(endpoint, this.#replyTo + this.#replyCount++);
   }
 
   /** Works off at most `limit` messages. */
   process(limit: number, now: number): void {
     for (let i = 0; i < limit && this.#count > 0; i++) {
       const place = this.#first;
-      const at = place * INITIATION_SIZE;
-      const message = this.#messages.subarray(at, at + this.#lengths[place]!);
-      this.#one(message, this.#sources + place, now);
+      const message = this.#messages.subarray(place * INITIATION_SIZE, (place + 1) * INITIATION_SIZE);
+      if (message[0] === MessageType.initiation) this.#initiation(message, this.#sources + place, now);
+      else this.#response(message.subarray(0, RESPONSE_SIZE), this.#sources + place, now);
+      this.#state.noise.wipe();
       this.#first = (place + 1) % HANDSHAKE_QUEUE_SIZE;
       this.#count--;
     }
@@ -103,28 +127,6 @@ export class Handshakes {
     const i = --this.#replyCount;
     this.#state.arena.set(this.#replies.subarray(i * COOKIE_REPLY_SIZE, (i + 1) * COOKIE_REPLY_SIZE), offset);
     return this.#replyTo + i;
-  }
-
-  #one(message: Uint8Array, source: number, now: number): void {
-    const { checker, drops, endpoints, limiter } = this.#state;
-    const type = message[0]!;
-    if (type === MessageType.cookieReply) return this.#cookieReply(message, now);
-    const loaded = this.isUnderLoad(now);
-    const row = endpoints.bytes.subarray(source * ENDPOINT_SIZE, (source + 1) * ENDPOINT_SIZE);
-    const verdict = checker.check(message, row, loaded, now);
-    if (verdict === MacVerdict.invalid) return drops.count(Drop.badMac1);
-    if (loaded && verdict !== MacVerdict.mac2) {
-      if (this.#replyCount < MAX_COOKIE_REPLIES) {
-        const at = this.#replyCount * COOKIE_REPLY_SIZE;
-        checker.reply(message, row, now, this.#replies.subarray(at, at + COOKIE_REPLY_SIZE));
-        endpoints.copy(source, this.#replyTo + this.#replyCount++);
-      }
-      return drops.count(Drop.underLoad);
-    }
-    if (loaded && !limiter.allow(row, 4, row[0] === 4 ? 4 : 6, now)) return drops.count(Drop.rateLimited);
-    if (type === MessageType.initiation) this.#initiation(message, source, now);
-    else this.#response(message, source, now);
-    this.#state.noise.wipe();
   }
 
   #cookieReply(message: Uint8Array, now: number): void {

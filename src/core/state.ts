@@ -12,6 +12,7 @@ import { IndexTable } from './index-table.js';
 import { Noise } from './noise.js';
 import type { Peer } from './peer.js';
 import { Peers } from './peers.js';
+import { pooled } from './random.js';
 import { RateLimiter } from './rate-limiter.js';
 import { StagedPool } from './staging.js';
 import type { Suite } from './suite.js';
@@ -68,21 +69,17 @@ export class State {
     this.wallTimeMs = environment.wallTimeMs;
     this.noise = new Noise(suite);
     this.checker = new CookieChecker(suite);
-    const random = (out: Uint8Array): void => suite.random(out);
+    const random = pooled((out) => suite.random(out));
     this.routes4 = new AllowedIps(32, random);
     this.routes6 = new AllowedIps(128, random);
     this.indices = new IndexTable(random);
     this.peers = new Peers(suite, this.endpoints);
     this.limiter = new RateLimiter(random);
-    // A timer is armed with every answer of a conversation: asking the system each time costs more than its packet.
-    const words = new Uint32Array(256);
-    let used = words.length;
+    const word = new Uint32Array(1);
+    const bytes = new Uint8Array(word.buffer);
     this.timers = new Timers(() => {
-      if (used === words.length) {
-        suite.random(new Uint8Array(words.buffer));
-        used = 0;
-      }
-      return words[used++]! / 2 ** 32;
+      random(bytes);
+      return word[0]! / 2 ** 32;
     });
   }
 

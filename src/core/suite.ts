@@ -46,6 +46,8 @@ export interface Suite {
   hmac(out: Uint8Array, key: Uint8Array, a: Uint8Array, b?: Uint8Array): void;
   /** @param key at most 32 bytes */
   createMac(key: Uint8Array): Mac;
+  /** Keyed BLAKE2s-128 of `data` under a key that is used once, into the 16 bytes of `out`, which may be the key. */
+  mac(out: Uint8Array, key: Uint8Array, data: Uint8Array): void;
 
   /**
    * ChaCha20-Poly1305 (RFC 8439) with an all-zero nonce, as the handshake uses it.

@@ -79,4 +79,11 @@ function createMac(key: Uint8Array): Mac {
   };
 }
 
-export const hashes: Pick<Suite, 'hash' | 'hmac' | 'createMac'> = { hash, hmac, createMac };
+function mac(out: Uint8Array, key: Uint8Array, data: Uint8Array): void {
+  const keyed = blake2s.create({ key, dkLen: MAC_SIZE });
+  keyed.update(data).digestInto(digest);
+  keyed.destroy();
+  finish(out, MAC_SIZE);
+}
+
+export const hashes: Pick<Suite, 'hash' | 'hmac' | 'createMac' | 'mac'> = { hash, hmac, createMac, mac };

@@ -2,7 +2,7 @@
  * BLAKE2s, HMAC-BLAKE2s and keyed BLAKE2s-128 (RFC 7693, RFC 2104) by OpenSSL's public API: a handshake
  * takes about fifty of them, and they are several times as fast as JavaScript's.
  */
-import type { Suite } from '../core/suite.js';
+import type { Mac, Suite } from '../core/suite.js';
 import { addressOf, allocate, type Library } from '../linux/ffi.js';
 
 const BLOCK = 64;
@@ -31,7 +31,7 @@ const SYMBOLS: readonly string[] = [
 ];
 
 /** @returns undefined where OpenSSL has no BLAKE2s */
-export function createNativeHashes(library: Library): Pick<Suite, 'hash' | 'hmac' | 'createMac'> | undefined {
+export function createNativeHashes(library: Library): Pick<Suite, 'hash' | 'hmac' | 'createMac' | 'mac'> | undefined {
   if (!SYMBOLS.every((symbol) => library.has(symbol))) return undefined;
   const scratch = new Scratch();
   const fetchDigest = library.func('EVP_MD_fetch', 'pointer', ['pointer', 'pointer', 'pointer']);
@@ -39,7 +39,7 @@ export function createNativeHashes(library: Library): Pick<Suite, 'hash' | 'hmac
   const blake2s = fetchDigest(0, scratch.name('BLAKE2S-256'), 0);
   const blake2sMac = fetchMac(0, scratch.name('BLAKE2SMAC'), 0);
   if (blake2s === 0 || blake2sMac === 0) return undefined;
-  return { ...digests(library, scratch, blake2s), createMac: macs(library, scratch, blake2sMac) };
+  return { ...digests(library, scratch, blake2s), ...macs(library, scratch, blake2sMac) };
 }
 
 /** Native memory for what goes in and what comes out; no call leaves anything secret in it. */
@@ -100,7 +100,7 @@ function digests(library: Library, scratch: Scratch, blake2s: number): Pick<Suit
   };
 }
 
-function macs(library: Library, scratch: Scratch, blake2sMac: number): Suite['createMac'] {
+function macs(library: Library, scratch: Scratch, blake2sMac: number): Pick<Suite, 'createMac' | 'mac'> {
   const newContext = library.func('EVP_MAC_CTX_new', 'pointer', ['pointer']);
   const freeContext = library.func('EVP_MAC_CTX_free', 'void', ['pointer']);
   const init = library.func('EVP_MAC_init', 'int', ['pointer', 'pointer', 'size', 'pointer']);
@@ -108,28 +108,37 @@ function macs(library: Library, scratch: Scratch, blake2sMac: number): Suite['cr
   const final = library.func('EVP_MAC_final', 'int', ['pointer', 'pointer', 'pointer', 'size']);
   const { base } = scratch;
   const parameters = macParameters(scratch);
-  // A key that its owner dropped without destroying it must not stay in OpenSSL's memory.
-  const forgotten = new FinalizationRegistry<number>((context) => void freeContext(context));
-  return (key) => {
-    let context = newContext(blake2sMac);
+  /** Gives the context a key. */
+  const begin = (context: number, key: Uint8Array): void => {
     const end = scratch.put(key, INPUT);
     const fine = context !== 0 && init(context, base + INPUT, key.length, parameters) === 1;
     scratch.bytes.fill(0, INPUT, end);
-    if (!fine) {
+    if (!fine) throw new Error('OpenSSL refused to make a BLAKE2s key');
+  };
+  const finish = (context: number, data: Uint8Array, out: Uint8Array): void => {
+    const length = scratch.put(data, INPUT);
+    update(context, base + INPUT, length);
+    if (final(context, base + RESULT, 0, MAC_SIZE) !== 1) throw new Error('OpenSSL failed to compute a MAC');
+    scratch.finish(out, MAC_SIZE, length);
+  };
+  // A key that its owner dropped without destroying it must not stay in OpenSSL's memory.
+  const forgotten = new FinalizationRegistry<number>((context) => void freeContext(context));
+  const createMac = (key: Uint8Array): Mac => {
+    let context = newContext(blake2sMac);
+    try {
+      begin(context, key);
+    } catch (error) {
       freeContext(context);
-      throw new Error('OpenSSL refused to make a BLAKE2s key');
+      throw error;
     }
     // The key stays in the context: beginning anew without one takes it again.
     let fresh = true;
     const mac = {
       compute(data: Uint8Array, out: Uint8Array): void {
         if (context === 0) throw new Error('the key has been destroyed');
-        const length = scratch.put(data, INPUT);
         if (!fresh) init(context, 0, 0, 0);
         fresh = false;
-        update(context, base + INPUT, length);
-        if (final(context, base + RESULT, 0, MAC_SIZE) !== 1) throw new Error('OpenSSL failed to compute a MAC');
-        scratch.finish(out, MAC_SIZE, length);
+        finish(context, data, out);
       },
       destroy(): void {
         if (context === 0) return;
@@ -141,6 +150,14 @@ function macs(library: Library, scratch: Scratch, blake2sMac: number): Suite['cr
     forgotten.register(mac, context, mac);
     return mac;
   };
+  // Keys that are used once take turns in one context.
+  const once = newContext(blake2sMac);
+  const mac: Suite['mac'] = (out, key, data) => {
+    begin(once, key);
+    finish(once, data, out);
+  };
+  forgotten.register(mac, once);
+  return { createMac, mac };
 }
 
 /**

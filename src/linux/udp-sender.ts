@@ -17,6 +17,8 @@ export interface SentRows {
   readonly length: Int32Array;
   readonly endpoint: Int32Array;
   readonly tos: Uint8Array;
+  /** Below zero: an answer to no peer, which leaves from the address written to, whatever the routes say. */
+  readonly peer: Int32Array;
 }
 
 /** Of one message: UDP_MAX_SEGMENTS of older kernels, and what fits an IPv4 packet. */
@@ -143,6 +145,7 @@ export class UdpSender {
       }
       next++;
     }
+    if (rows.peer[row]! >= 0) this.#checkSource(this.#endpoints.bytes, endpoint * ENDPOINT_SIZE);
     const error = this.#sendMessage(socket, endpoint, tos, count, segment);
     if (error === 0) return next;
     if (count > 1 && (error === Errno.EIO || error === Errno.EINVAL || error === Errno.EMSGSIZE)) {
@@ -170,7 +173,6 @@ export class UdpSender {
     const bytes = this.#endpoints.bytes;
     const row = endpoint * ENDPOINT_SIZE;
     this.#name(bytes, row);
-    this.#checkSource(bytes, row);
     const withSource = (bytes[row + 1]! & (HAS_SOURCE | SUPPRESSED)) === HAS_SOURCE;
     let error = this.#attempt(socket, bytes, row, withSource, tos, count, segment);
     if (error !== 0 && withSource && ROUTING_ERRORS.includes(error)) {

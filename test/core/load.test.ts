@@ -13,6 +13,7 @@ const DATA = 4;
 // The numbers of the protocol and of constants.ts, again.
 const QUEUE_SIZE = 1024;
 const UNDER_LOAD_FROM = 128;
+const MAX_REPLIES = 8;
 const MAX_EVENTS = 1024;
 
 const { suite } = createNobleSuite(new Uint8Array(64));
@@ -27,16 +28,27 @@ function dropped(node: Node, reason: string): number {
   return node.device.drops()[reason] ?? 0;
 }
 
-/** An initiation without a valid mac1: it costs a place in the queue, and leads to nothing. */
+/** An initiation without a valid mac1. */
 function garbage(to: Node, from = elsewhere): Datagram {
   const bytes = new Uint8Array(148).fill(7);
   bytes.set([INITIATION, 0, 0, 0]);
   return { bytes, from, to: to.address, tos: 0 };
 }
 
+/** The same with one: without load it takes a place in the queue, and leads to nothing. */
+function withMac1(to: Node, from = elsewhere): Datagram {
+  const datagram = garbage(to, from);
+  const jar = new CookieJar(suite, to.publicKey);
+  jar.addMacs(datagram.bytes, 0);
+  jar.destroy();
+  return datagram;
+}
+
 function flood(node: Node, count = UNDER_LOAD_FROM): void {
-  for (let i = 0; i < count; i++) node.enqueue(garbage(node));
+  const initiation = withMac1(node);
+  for (let i = 0; i < count; i++) node.enqueue(initiation);
   node.device.processHandshakes(count, node.clock.now);
+  node.flush();
 }
 
 /** Somebody who knows a node's public key: its initiations get as far as the first decryption, `badHandshake`. */
@@ -156,18 +168,21 @@ describe('the handshake queue', () => {
     network.filter = () => [];
     a.input(there);
     b.enqueue(last(network, INITIATION));
-    for (let i = 1; i < QUEUE_SIZE + 77; i++) b.enqueue(garbage(b));
+    const initiation = withMac1(b);
+    for (let i = 1; i < QUEUE_SIZE + 77; i++) {
+      b.enqueue(initiation);
+      // Nothing is worked off, but what is this old tells of no load.
+      network.clock.advance(1000);
+    }
     assert.equal(dropped(b, 'handshakeQueueFull'), 77);
-    network.clock.advance(5000);
     const now = network.clock.now;
     assert.ok(!b.device.isUnderLoad(now));
-    b.enqueue(garbage(b));
+    b.enqueue(initiation);
     assert.ok(b.device.isUnderLoad(now + 999) && !b.device.isUnderLoad(now + 1000));
     assert.equal(dropped(b, 'handshakeQueueFull'), 78);
-    network.clock.advance(1000);
     assert.equal(b.device.processHandshakes(24, network.clock.now), QUEUE_SIZE - 24);
     assert.equal(b.device.processHandshakes(5000, network.clock.now), 0);
-    assert.equal(dropped(b, 'badMac1'), QUEUE_SIZE - 1);
+    assert.equal(dropped(b, 'badHandshake'), QUEUE_SIZE - 1);
     b.flush();
     assert.equal(network.count(RESPONSE), 1, 'the first in was not overwritten');
   });
@@ -187,8 +202,7 @@ describe('the handshake queue', () => {
     c.add(b, ['10.0.0.2/32']);
     b.add(c, ['10.0.0.3/32'], { endpoint: false });
     network.filter = () => [];
-    flood(b, QUEUE_SIZE - 1);
-    network.clock.advance(1000);
+    for (let i = 0; i < QUEUE_SIZE - 1; i++) flood(b, 1);
     for (const node of [a, c]) {
       node.input(there);
       b.enqueue(last(network, INITIATION));
@@ -200,6 +214,71 @@ describe('the handshake queue', () => {
       responses.map(({ datagram }) => datagram.to.port),
       [1, 3],
     );
+  });
+});
+
+describe('a flood of initiations', () => {
+  it('without a valid mac1 takes no place in the queue, and is no load', () => {
+    const { network, node } = target();
+    for (let i = 0; i < 10 * UNDER_LOAD_FROM; i++) node.enqueue(garbage(node));
+    assert.equal(node.device.processHandshakes(0, network.clock.now), 0);
+    assert.ok(!node.device.isUnderLoad(network.clock.now));
+    assert.equal(dropped(node, 'badMac1'), 10 * UNDER_LOAD_FROM);
+    assert.equal(network.sent.length, 0);
+  });
+
+  it('with one, but without a cookie, takes none under load, and is load as long as it lasts', () => {
+    const { network, node, stranger } = target();
+    flood(node);
+    const one = stranger('198.51.100.1').withCookie();
+    const initiation = withMac1(node);
+    for (let ms = 0; ms < 5000; ms++) {
+      network.clock.advance(1);
+      node.enqueue(initiation);
+    }
+    assert.equal(dropped(node, 'underLoad'), 5001, 'one of them the stranger’s');
+    assert.equal(dropped(node, 'badHandshake'), UNDER_LOAD_FROM);
+    assert.equal(node.device.processHandshakes(0, network.clock.now), 0);
+    assert.ok(one.initiate(), 'who has a cookie is let in');
+    network.clock.advance(1000);
+    assert.ok(!node.device.isUnderLoad(network.clock.now));
+  });
+
+  it('is load no longer when hardly any of them come', () => {
+    const { network, node } = target();
+    flood(node);
+    const initiation = withMac1(node);
+    for (let i = 0; i < UNDER_LOAD_FROM - 1; i++) node.enqueue(initiation);
+    assert.equal(dropped(node, 'underLoad'), UNDER_LOAD_FROM - 1);
+    network.clock.advance(1000);
+    assert.ok(!node.device.isUnderLoad(network.clock.now));
+  });
+
+  it('from one place gets one cookie reply at a time, from many at most 8', () => {
+    const { network, node } = target();
+    flood(node);
+    const repliesTo = (datagrams: readonly Datagram[]): Endpoint[] => {
+      const before = network.sent.length;
+      for (const datagram of datagrams) node.enqueue(datagram);
+      node.flush();
+      return network.sent.slice(before).map(({ datagram }) => {
+        assert.equal(datagram.bytes[0], COOKIE_REPLY);
+        return datagram.to;
+      });
+    };
+    const many = Array.from({ length: 200 }, () => withMac1(node));
+    const other = { ...elsewhere, port: 10 };
+    assert.deepEqual(
+      repliesTo([...many, withMac1(node, other), ...many])
+        .map(({ port }) => port)
+        .sort(),
+      [10, 9],
+    );
+    assert.equal(repliesTo(many).length, 1, 'and again after those were sent');
+    const ports = Array.from({ length: 100 }, (_, i) => 1000 + i);
+    const replies = repliesTo(ports.map((port) => withMac1(node, { ...elsewhere, port })));
+    assert.deepEqual(replies.map(({ port }) => port).sort(), ports.slice(0, MAX_REPLIES));
+    assert.equal(dropped(node, 'underLoad'), 401 + 200 + 100);
   });
 });
 

@@ -181,6 +181,8 @@ for (const name of PARTY_NAMES) {
         for (const [key, length, first, expected] of known) {
           macs.get(key)!.compute(sequence(length, first), out);
           assert.equal(toHex(out), expected);
+          suite.mac(out, sequence(key), sequence(length, first));
+          assert.equal(toHex(out), expected, 'with a key that is used once');
         }
       }
     });

@@ -219,7 +219,8 @@ for (const { name, family, a, b, largest } of FAMILIES) {
 
     it('skips rows that have gone', () => {
       const rows = { count: 3, offset: Int32Array.of(8 << 16, 0, 8 << 16), length: Int32Array.of(5, -1, 5) };
-      left.sender.send(left.sockets, { ...rows, endpoint: Int32Array.of(to, to, to), tos: new Uint8Array(3) });
+      const columns = { endpoint: Int32Array.of(to, to, to), tos: new Uint8Array(3), peer: new Int32Array(3) };
+      left.sender.send(left.sockets, { ...rows, ...columns });
       assert.equal(right.take(2).length, 2);
     });
 
