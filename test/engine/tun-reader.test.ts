@@ -1,6 +1,6 @@
 /**
- * Packets on their way from a real TUN into batches: a packet socket (packet(7), with PACKET_VNET_HDR) hands the kernel
- * super-packets of any shape, and it hands them to the TUN.
+ * Packets on their way from a real TUN into batches: a packet socket hands the kernel super-packets of any shape, and it
+ * hands them to the TUN.
  */
 import assert from 'node:assert/strict';
 import { after, before, describe, it } from 'node:test';
@@ -9,51 +9,31 @@ import { PacketArena } from '../../src/engine/arena.js';
 import { OFFLOADS, setTunOffloads } from '../../src/engine/offloads.js';
 import { TunReader } from '../../src/engine/tun-reader.js';
 import { Errno } from '../../src/linux/errno.js';
-import { addressOf, allocate } from '../../src/linux/ffi.js';
-import { bind, check, close, SOCK_RAW, send, socket } from '../../src/linux/libc.js';
 import { TunDevice } from '../../src/linux/tun.js';
-import { setOption } from '../linux/descriptors.js';
+import { PacketSocket } from '../linux/packet-socket.js';
 import { Netns, NO_NETNS } from '../linux/world.js';
 import { Random, superPacket } from '../offload/generate.js';
 import { build, buildUnfinished, buildVirtio, type Packet, segments, virtioFor } from '../offload/reference.js';
 
-const ROUNDS = process.env['TYPETUN_TEST_TIER'] === 'full' ? 600 : 30;
-const AF_PACKET = 17;
-const SOL_PACKET = 263;
-const PACKET_VNET_HDR = 15;
+const ROUNDS = process.env['TYPETUN_TEST_TIER'] === 'full' ? 200 : 30;
 /** The kernel takes no more of UDP. */
 const UDP_MAX_SEGMENTS = 64;
-const ETHERTYPES = { 4: 0x0800, 6: 0x86dd } as const;
 /** Bytes of segments, of which the smallest make more of them than a batch has rows, and the largest more than there is room for. */
 const SIZES = [1, 7, 200, 1000, 1380, 1380, 8000, 30_000] as const;
-
-/** A socket that sends through an interface what follows a virtio header. */
-function packetSocket(version: 4 | 6, index: number): number {
-  const fd = check(socket(AF_PACKET, SOCK_RAW, 0), 'socket');
-  setOption(fd, SOL_PACKET, PACKET_VNET_HDR, 1);
-  const name = allocate(20);
-  const view = new DataView(name.buffer);
-  view.setUint16(0, AF_PACKET, true);
-  view.setUint16(2, ETHERTYPES[version]);
-  view.setInt32(4, index, true);
-  check(bind(fd, addressOf(name), 20), 'bind');
-  return fd;
-}
 
 describe('TunReader', { skip: NO_NETNS }, () => {
   const netns = new Netns();
   let tun: TunDevice;
-  let sockets: Readonly<Record<4 | 6, number>>;
+  let sockets: Readonly<Record<4 | 6, PacketSocket>>;
   before(() => {
     tun = netns.enter(() => TunDevice.create('ttreader'));
     setTunOffloads(tun, new Set(OFFLOADS));
     // The kernel shall say nothing of its own.
     netns.run('echo 1 > /proc/sys/net/ipv6/conf/ttreader/disable_ipv6; ip link set ttreader mtu 34736 up');
-    const index = Number(netns.run('ip -o link show ttreader').split(':')[0]);
-    sockets = netns.enter(() => ({ 4: packetSocket(4, index), 6: packetSocket(6, index) }));
+    sockets = { 4: new PacketSocket(netns, 'ttreader', 'ipv4'), 6: new PacketSocket(netns, 'ttreader', 'ipv6') };
   });
   after(() => {
-    for (const fd of Object.values(sockets)) close(fd);
+    for (const each of Object.values(sockets)) each.close();
     tun.close();
     netns.close();
   });
@@ -70,11 +50,7 @@ describe('TunReader', { skip: NO_NETNS }, () => {
     const limit = made.protocol === 17 ? size * UDP_MAX_SEGMENTS : made.payload.length;
     const packet: Packet = { ...made, payload: made.payload.slice(0, limit) };
     const isWhole = packet.payload.length <= size;
-    const bytes = [buildVirtio(virtioFor(packet, isWhole ? 0 : size)), buildUnfinished(packet)];
-    const memory = allocate(70_000);
-    memory.set(Buffer.concat(bytes));
-    const length = bytes[0]!.length + bytes[1]!.length;
-    assert.equal(check(send(sockets[packet.version], addressOf(memory), length, 0), 'send'), length);
+    sockets[packet.version].send(buildVirtio(virtioFor(packet, isWhole ? 0 : size)), buildUnfinished(packet));
     return segments(packet, size).map(build);
   }
 

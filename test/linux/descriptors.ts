@@ -9,8 +9,7 @@ export const SOL_UDP = 17;
 
 export function setOption(fd: number, level: number, option: number, value: number): void {
   const memory = allocate(4);
-  memory[0] = value & 0xff;
-  memory[1] = value >> 8;
+  new DataView(memory.buffer).setInt32(0, value, true);
   check(setsockopt(fd, level, option, addressOf(memory), 4), 'setsockopt');
 }
 
