@@ -30,6 +30,9 @@ export function segmentsOfMessage(bytes: number): number {
   return Math.max(1, Math.min(MAX_SEGMENTS, Math.floor(MAX_BYTES / bytes)));
 }
 
+/** A datagram that every path carries whole: what every host takes (RFC 791, section 3.1), less IP and UDP header. */
+const FITS_ANY_PATH = 576 - 28;
+
 const SOL_IP = 0;
 const IP_TOS = 1;
 const IP_PKTINFO = 8;
@@ -149,8 +152,9 @@ export class UdpSender {
     const error = this.#sendMessage(socket, endpoint, tos, count, segment);
     if (error === 0) return next;
     if (count > 1 && (error === Errno.EIO || error === Errno.EINVAL || error === Errno.EMSGSIZE)) {
-      // EMSGSIZE: this path is narrower than a segment. The others: this socket cannot at all.
-      if (error !== Errno.EMSGSIZE) socket.gso = false;
+      // EMSGSIZE, and EINVAL before Linux 6.14: this path is narrower than a segment. Else this socket cannot at all.
+      const isNarrow = error === Errno.EMSGSIZE || (error === Errno.EINVAL && segment > FITS_ANY_PATH);
+      if (!isNarrow) socket.gso = false;
       for (let single = row; single < next; ) {
         if (rows.length[single]! < 0) single++;
         else single = this.#sendRun(socket, rows, single, 1);

@@ -234,11 +234,18 @@ for (const { name, family, a, b, largest } of FAMILIES) {
         setOption(used.fd, SOL_UDP, UDP_NO_CHECK6_TX, 1);
         for (const each of right.sockets) setOption(each.fd, SOL_UDP, UDP_NO_CHECK6_RX, 1);
       }
-      const sent = payloads(1000, 1000, 1000, 10);
-      mine.send(sent.map((bytes) => ({ bytes, endpoint })));
-      assert.equal(used.gso, false);
-      assert.ok(Buffer.concat(right.take(4).map(({ bytes }) => bytes)).equals(Buffer.concat(sent)));
-      assert.equal(mine.sender.failed, 0);
+      // Of datagrams that some paths are too narrow for, older kernels say the same.
+      for (const [size, gso] of [
+        [1000, true],
+        [500, false],
+        [1000, false],
+      ] as const) {
+        const sent = payloads(size, size, size, 10);
+        mine.send(sent.map((bytes) => ({ bytes, endpoint })));
+        assert.equal(used.gso, gso);
+        assert.ok(Buffer.concat(right.take(4).map(({ bytes }) => bytes)).equals(Buffer.concat(sent)));
+        assert.equal(mine.sender.failed, 0);
+      }
       mine.close();
     });
 

@@ -136,7 +136,11 @@ const LOSSES: readonly Loss[] = [
   {
     what: 'a socket that the kernel segments nothing for, as it makes no checksums (EINVAL)',
     inUse: `${TUN} udp-gso(ipv6) udp-gro`,
-    lose: (_, a) => setOn(a, PORTS[0], SOL_SOCKET, SO_NO_CHECK, 1),
+    lose: (lab, a) => {
+      setOn(a, PORTS[0], SOL_SOCKET, SO_NO_CHECK, 1);
+      // A run of datagrams that no path is too narrow for.
+      return lab.in(1, `ping -n -q -l 50 -c 50 -w 10 -s 400 ${V4[1]}`);
+    },
   },
   {
     what: 'a move to another namespace and back, with new sockets',
