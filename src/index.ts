@@ -11,6 +11,7 @@ export {
   type BindOptions,
   type ConnectOptions,
   createRootlessDevice,
+  type FoundAddress,
   type ListenOptions,
   type RootlessDevice,
   type RootlessDeviceOptions,

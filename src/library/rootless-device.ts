@@ -54,6 +54,12 @@ export interface ConnectOptions {
   readonly signal?: AbortSignal | undefined;
 }
 
+export interface FoundAddress {
+  readonly address: string;
+  /** 4 or 6. */
+  readonly family: number;
+}
+
 export interface BindOptions {
   /** An address of the tunnel, or of all: `::` (IPv4 as well) unless told. */
   readonly host?: string | undefined;
@@ -163,13 +169,12 @@ export class RootlessDevice extends EngineDevice {
    * @returns at least one address
    * @throws TypetunError `ENOTFOUND`, `EAI_AGAIN`, ...
    */
-  async lookup(
-    host: string,
-    family: 0 | 4 | 6 = 0,
-  ): Promise<readonly { readonly address: string; readonly family: number }[]> {
+  async lookup(host: string, family: 0 | 4 | 6 = 0): Promise<readonly [FoundAddress, ...FoundAddress[]]> {
     checkHost(host, 'host');
     if (family !== 0) checkFamily(family);
-    return this.#inside((namespace) => namespace.lookup(host, family));
+    const [first, ...others] = await this.#inside((namespace) => namespace.lookup(host, family));
+    if (first === undefined) throw new TypetunError('ENOTFOUND', `${host} has no address`);
+    return [first, ...others];
   }
 
   /** An agent for `http.request({ agent })`: connections are made inside the tunnel. */
@@ -188,7 +193,8 @@ export class RootlessDevice extends EngineDevice {
    * @param options for Agent; `connectTimeout` in milliseconds, 10,000 unless told; and for TLS, in `tls`
    * @example
    * import { Agent } from 'undici';
-   * await fetch('http://10.0.0.1/', { dispatcher: device.createDispatcher(Agent) });
+   * const init: object = { dispatcher: device.createDispatcher(Agent) };
+   * await fetch('http://10.0.0.1/', init);
    */
   createDispatcher<Dispatcher>(
     Agent: new (options: { readonly connect: UndiciConnector }) => Dispatcher,

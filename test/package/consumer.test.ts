@@ -3,8 +3,10 @@ import assert from 'node:assert/strict';
 import { cpSync, existsSync, mkdirSync } from 'node:fs';
 import { join } from 'node:path';
 import { after, before, describe, it } from 'node:test';
+import { FULL } from '../netns/environment.js';
 import { BROWSER_PROGRAM, fetchProgram, PROGRAM } from './consumer.js';
 import { insideOf, unpackDebian13 } from './debian13.js';
+import { documentedPrograms, SURROUNDINGS } from './documents.js';
 import { mustRun, Project, ROOT, run } from './project.js';
 
 const TSC = join(ROOT, 'node_modules/typescript/bin/tsc');
@@ -20,6 +22,8 @@ const STRICT = [
 const MAJORS = ['22', '24', '26'] as const;
 /** The major of undici for each Node.js: what its own fetch is made of, or the next that runs there. */
 const UNDICI: Readonly<Record<string, string>> = { '20': '6', '22': '6', '24': '7', '26': '8' };
+/** The oldest that knows `await using`; the newest is this project's own. */
+const COMPILERS = FULL ? ['5.2', '5.4', '5.9', '6'] : ['5.2'];
 const isRoot = process.getuid?.() === 0 && existsSync('/dev/net/tun');
 const name = `tucon${process.pid}`;
 
@@ -30,7 +34,8 @@ describe('the package in a project of its own', { timeout: 300_000 }, () => {
     // The npm packages of Node.js are its official binaries, by processor.
     const nodes = MAJORS.map((major) => `node${major}@npm:node-linux-${process.arch}@${major}`);
     const undici = [...new Set(Object.values(UNDICI))].map((major) => `undici${major}@npm:undici@${major}`);
-    isInstalled = project.installPackage('@types/node@20', ...nodes, ...undici);
+    const compilers = COMPILERS.map((version) => `typescript${version}@npm:typescript@${version}`);
+    isInstalled = project.installPackage('@types/node@20', 'undici@6', ...nodes, ...undici, ...compilers);
   });
   after(() => project.remove());
 
@@ -68,6 +73,34 @@ describe('the package in a project of its own', { timeout: 300_000 }, () => {
       const version = run(project.folder, node, 'node_modules/typetun/bin/typetun', '--version');
       assert.match(version.stdout, /AEAD: primitives/);
     }
+  });
+
+  it('has types for every compiler since 5.2, and every way to find them', (context) => {
+    if (!isInstalled) return context.skip('the package registry cannot be reached');
+    project.write('typed.ts', PROGRAM);
+    for (const compiler of COMPILERS) {
+      for (const [module, resolution] of [
+        ['node16', 'node16'],
+        ['nodenext', 'nodenext'],
+        ['esnext', 'bundler'],
+      ] as const) {
+        const found = ['--module', module, '--moduleResolution', resolution];
+        const options = [...found, '--lib', 'es2022,esnext.disposable', '--types', 'node', '--noEmit'];
+        const tsc = `node_modules/typescript${compiler}/bin/tsc`;
+        mustRun(project.folder, process.execPath, tsc, ...STRICT, ...options, 'typed.ts');
+      }
+    }
+  });
+
+  it('compiles what the documents show', (context) => {
+    if (!isInstalled) return context.skip('the package registry cannot be reached');
+    const programs = documentedPrograms();
+    assert.ok(programs.size >= 8);
+    project.write('surroundings.ts', SURROUNDINGS);
+    for (const [file, text] of programs) project.write(file, text);
+    const options = ['--module', 'nodenext', '--lib', 'es2023,esnext.disposable', '--types', 'node', '--noEmit'];
+    const strict = [...STRICT, '--noUncheckedIndexedAccess', '--skipLibCheck'];
+    mustRun(project.folder, process.execPath, TSC, ...strict, ...options, 'surroundings.ts', ...programs.keys());
   });
 
   it('fetch goes through a tunnel, with the undici of each Node.js', (context) => {
