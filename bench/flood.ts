@@ -1,89 +1,115 @@
 /**
- * What a flood of initiations costs: `node dist/bench/flood.js [RATE]`, by default 50,000 a second of each kind.
+ * What a flood of 50,000 messages a second costs its victim: TCP into it, undisturbed, while the flood passes its
+ * network by (before and after), and while the flood is for it; how much its memory grows; and how long a new peer takes until it is in.
  *
- *   namespace 1                          namespace 2
- *   [a] 192.168.241.1                    [b] 192.168.241.2, [c] a newcomer, flooder.ts
- *   veth1 10.0.0.1/24 ------------------ veth2 10.0.0.2/24
- *
- * TCP from b to a without and under the flood, how much a's memory grew, and how long it takes until a has a session
- * with c that it did not know before. The flooder shares the machine's processors with both daemons and iperf3.
+ * The flooder, both daemons, both ends of TCP and the kernel share the machine's processors. A flood that passes by
+ * costs them what sending and carrying it costs: what it takes from TCP beyond that, the victim has spent on it.
  */
-import { readFileSync } from 'node:fs';
-import { fileURLToPath } from 'node:url';
-import { type Device, Lab, until } from '../test/netns/harness.js';
-import { latestHandshake, V4, vethTunnel } from '../test/netns/topology.js';
-import { lower } from './stage.js';
+import { admit, beginFlood, endFlood, FLOODS, type Flood, raiseFloodStage } from '../test/netns/flood.js';
+import { Lab } from '../test/netns/harness.js';
+import { V4 } from '../test/netns/topology.js';
+import type { Contestant } from './contestants.js';
+import { type Group, Table } from './results.js';
+import type { DaemonRun } from './scale.js';
+import { lower, residentMib } from './stage.js';
+import { tcp } from './traffic.js';
 
-const FLOODER = fileURLToPath(new URL('../test/netns/flooder.js', import.meta.url));
-const RATE = process.argv[2] ?? '50000';
-const FLOOD_SECONDS = 25;
-const TCP_SECONDS = 4;
+const RATE = 50_000;
+const TCP_SECONDS = 2;
+/** Who asks for a cookie and has lost a message tries again after 5 s, and again. */
+const NEWCOMER_MS = 12_000;
+const FLOOD_SECONDS = 40;
 
-function residentMib({ daemon }: Device): number {
-  const status = readFileSync(`/proc/${daemon.child.pid}/status`, 'utf8');
-  return Number(/^VmRSS:\s+(\d+) kB$/m.exec(status)?.[1]) / 1024;
+const TITLES: Readonly<Record<Flood['kind'], string>> = {
+  garbage: 'garbage',
+  'bad-mac1': 'wrong mac1',
+  mac1: 'right mac1',
+};
+
+/** What is measured under each kind of flood. */
+const FIGURES = [
+  ['sent', 'messages sent', '1/s', 'more'],
+  ['share', 'TCP, share of that with the flood passing by', '%', 'more'],
+  ['quiet', 'TCP, share of that without a flood', '%', 'more'],
+  ['growth', 'growth of resident memory', 'MiB', 'less'],
+  ['newcomer', 'a new peer is in after (12: not even then)', 's', 'less'],
+] as const;
+
+export type FloodFigure = (typeof FIGURES)[number][0];
+
+/** The identifier of a figure. */
+export function floodFigure(kind: Flood['kind'], figure: FloodFigure): string {
+  return `flood-${kind}-${figure}`;
 }
 
-async function tcp(lab: Lab): Promise<number> {
-  const text = await lab.in(2, `iperf3 -J -c ${V4[0]} -t ${TCP_SECONDS}`, { timeoutMs: 60_000 });
-  const report = JSON.parse(text) as { end: { sum_received: { bits_per_second: number } } };
-  return report.end.sum_received.bits_per_second / 1e9;
+async function gbit(lab: Lab): Promise<number> {
+  return (await tcp(lab, TCP_SECONDS, 1, '2 to 1')).bitsPerSecond / 1e9;
 }
 
-async function measure(kind: string): Promise<string> {
+async function measureKind(
+  { command, env }: Contestant,
+  kind: Flood['kind'],
+  put: (figure: FloodFigure, value: number) => void,
+): Promise<void> {
   const lab = new Lab();
   try {
-    const [a, b] = await vethTunnel(lab, ['typetun', 'typetun'], true, {
-      endpoints: ['10.0.0.2:2', '10.0.0.1:1'],
-      daemon: { env: { LOG_LEVEL: 'error' } },
-    });
-    const c = await lab.device('typetun', 2, { env: { LOG_LEVEL: 'error' } });
-    await lab.ip(2, `link set ${c.name} up`);
-    await lab.wg(`set ${a.name} peer ${c.publicKey} allowed-ips 192.168.242.3/32`);
-    lab.spawn(1, ['iperf3', '-s']);
-    await lab.in(2, `ping -n -q -c 2 -w 10 ${V4[0]}`);
-    await tcp(lab);
-    const quiet = await tcp(lab);
-    const before = residentMib(a);
-    const first = await latestHandshake(lab, a, b);
-    const flooder = lab.spawn(2, [
-      process.execPath,
-      FLOODER,
-      '10.0.0.1',
-      '1',
-      a.publicKey,
-      kind,
-      RATE,
-      `${FLOOD_SECONDS}`,
-    ]);
-    const underFlood = await tcp(lab);
+    const stage = await raiseFloodStage(lab, { command, env: { LOG_LEVEL: 'error', ...env } });
+    await lab.in(2, `ping -n -q -c 1 -w 10 ${V4[0]}`);
+    await gbit(lab);
+    const quiet = await gbit(lab);
+    const flood: Flood = { kind, rate: RATE, seconds: FLOOD_SECONDS, sources: 1 };
+    const besidePassing = async (): Promise<number> => {
+      const passing = await beginFlood(lab, stage, flood, true);
+      const speed = await gbit(lab);
+      await endFlood(passing);
+      return speed;
+    };
+    const earlier = await besidePassing();
+    const before = residentMib([stage.a]);
+    const coming = await beginFlood(lab, stage, flood);
+    const flooded = await gbit(lab);
     const start = performance.now();
-    await lab.wg(`set ${c.name} peer ${a.publicKey} endpoint 10.0.0.1:1 allowed-ips 0.0.0.0/0 persistent-keepalive 1`);
-    await until('a session of c', async () => (await latestHandshake(lab, a, c)) > 0, 60_000);
-    const newcomer = (performance.now() - start) / 1000;
-    await lab.ip(2, `link set ${b.name} down`);
-    await lab.ip(2, `link set ${b.name} up`);
-    await lab.wg(`set ${b.name} peer ${a.publicKey} persistent-keepalive 1`);
-    const again = performance.now();
-    await until('a new session of b', async () => (await latestHandshake(lab, a, b)) > first, 60_000);
-    const renewal = (performance.now() - again) / 1000;
-    const grown = residentMib(a) - before;
-    await flooder.end(120_000);
-    const { sent, seconds } = JSON.parse(flooder.stdout) as { sent: number; seconds: number };
-    const cells = [
-      kind.padEnd(8),
-      `${(sent / seconds).toFixed(0)}/s`.padStart(9),
-      quiet.toFixed(2).padStart(7),
-      `${underFlood.toFixed(2)} (${((100 * underFlood) / quiet).toFixed(0)} %)`.padStart(14),
-      `${grown.toFixed(1)} MiB`.padStart(11),
-      `${newcomer.toFixed(1)} s`.padStart(9),
-      `${renewal.toFixed(1)} s`.padStart(9),
-    ];
-    return cells.join('  ');
+    const late = await admit(lab, stage, NEWCOMER_MS).catch((error: Error) => error);
+    put('newcomer', (performance.now() - start) / 1000);
+    put('growth', residentMib([stage.a]) - before);
+    const { sent, seconds } = await endFlood(coming);
+    put('sent', sent / seconds);
+    put('share', (200 * flooded) / (earlier + (await besidePassing())));
+    put('quiet', (100 * flooded) / quiet);
+    if (late) throw late;
   } finally {
     await lower(lab);
   }
 }
 
-console.log('flood        sent     TCP quiet, under it (Gbit/s)   memory    newcomer   renewal');
-for (const kind of ['garbage', 'mac1', 'short']) console.log(await measure(kind));
+/** Of these contestants typetun and wireguard-go. */
+export async function measureFlood({ contestants: all, rounds, say, fail }: DaemonRun): Promise<Group[]> {
+  const contestants = all.filter(({ id }) => id === 'typetun' || id === 'wireguard-go');
+  const table = new Table(rounds);
+  for (const kind of FLOODS) {
+    for (const [figure, title, unit, better] of FIGURES) {
+      table.figure('flood', floodFigure(kind, figure), `${TITLES[kind]}: ${title}`, unit, better);
+    }
+  }
+  for (let round = 0; round < rounds; round++) {
+    for (const kind of FLOODS) {
+      for (const contestant of contestants) {
+        const put: Parameters<typeof measureKind>[2] = (figure, value) => {
+          table.put(floodFigure(kind, figure), contestant.id, round, value);
+          say(
+            `round ${round + 1} of ${rounds}  ${contestant.title.padEnd(22)} flood, ${TITLES[kind]}: ${figure} = ${value.toPrecision(3)}`,
+          );
+        };
+        try {
+          await measureKind(contestant, kind, put);
+        } catch (error) {
+          const reason = (error as Error).message.split('\n')[0];
+          fail(`${contestant.title}, flood, ${TITLES[kind]}, round ${round + 1}: ${reason}`);
+        }
+      }
+    }
+  }
+  const columns = contestants.map(({ id, title, version }) => ({ id, title, ...(version && { version }) }));
+  const title = `Under a flood of ${RATE.toLocaleString('en')} messages a second`;
+  return [{ id: 'flood', title, columns, baseline: 'wireguard-go', figures: table.figures() }];
+}

@@ -10,6 +10,7 @@ import { measureAead } from './aead.js';
 import { measureConfig } from './config.js';
 import { type Contestant, findContestants, findOnetun } from './contestants.js';
 import { publish } from './document.js';
+import { measureFlood } from './flood.js';
 import { measureHandshakes } from './handshakes.js';
 import { describeMachine, describeVersion } from './machine.js';
 import { baselineOf, groupTable, markdownTable } from './markdown.js';
@@ -54,6 +55,9 @@ async function measure(options: Options, args: readonly string[]): Promise<Resul
       groups.push(...(await measureNetwork({ contestants, subjects, rounds, seconds, quick, say, fail })));
       const run = { contestants: whole, rounds, quick, say, fail };
       if (subjects.has('handshakes')) groups.push(...(await measureHandshakes(run)));
+      // A minute and a half for each round.
+      const floodRounds = subjects.size === 1 ? rounds : 1;
+      if (subjects.has('flood')) groups.push(...(await measureFlood({ ...run, rounds: floodRounds })));
       if (subjects.has('scale')) groups.push(...(await measureScale(run)));
     }
   }

@@ -6,8 +6,8 @@ import { NETWORK_SUBJECTS } from './network.js';
 const MICRO_SUBJECTS = ['aead', 'offload', 'replay', 'tables', 'config', 'wg'] as const;
 export type MicroSubject = (typeof MICRO_SUBJECTS)[number];
 
-/** Of daemons without a tunnel. */
-export const DAEMON_SUBJECTS = ['handshakes', 'scale'] as const;
+/** Of daemons that are started for it alone. */
+export const DAEMON_SUBJECTS = ['handshakes', 'flood', 'scale'] as const;
 
 const SUBJECTS: readonly string[] = [...NETWORK_SUBJECTS, ...DAEMON_SUBJECTS, 'rootless', ...MICRO_SUBJECTS];
 
@@ -20,8 +20,8 @@ const CONTESTANTS: readonly ContestantId[] = [
   'typetun-evp',
   'ceiling',
 ];
-/** Left out of a quick run: a percentile that wants thousands of pings, and ten streams a round. */
-const SLOW_SUBJECTS: readonly string[] = ['tail', 'rootless'];
+/** Left out of a quick run: a percentile that wants thousands of pings, ten streams a round, floods. */
+const SLOW_SUBJECTS: readonly string[] = ['tail', 'rootless', 'flood'];
 const QUICK_CONTESTANTS: readonly ContestantId[] = ['typetun', 'wireguard-go', 'ceiling'];
 
 export const USAGE: string = `usage: npm run bench -- [options]

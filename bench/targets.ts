@@ -1,4 +1,6 @@
 /** What typetun set out to reach, each as a number of one run, held against what that run measured. */
+import { FLOODS } from '../test/netns/flood.js';
+import { type FloodFigure, floodFigure } from './flood.js';
 import { number } from './markdown.js';
 import type { Figure, Results } from './results.js';
 import { compare, type Summary, summarize } from './statistics.js';
@@ -60,6 +62,16 @@ function ratioTarget(title: string, id: string, more: boolean, [demanded, hoped]
   return { ...{ title, more, demanded, hoped }, measured: (results) => ratio(results, id, ...AGAINST_GO) };
 }
 
+/** Under the flood that it is worst under. */
+function floodTarget(title: string, figure: FloodFigure, more: boolean, demanded: number, unit: string): Target {
+  const measured = (results: Results): Measured | undefined => {
+    const found = FLOODS.map((kind) => middle(results, floodFigure(kind, figure), 'typetun'));
+    const known = found.filter((one) => one !== undefined);
+    return known.sort((a, b) => (more ? a.value - b.value : b.value - a.value))[0];
+  };
+  return { title: `50,000 messages a second, the worst kind: ${title}`, measured, more, demanded, unit };
+}
+
 const TARGETS: readonly Target[] = [
   tcpTarget('TCP, 1 stream, to wireguard-go', 'tcp1', [1.4, 2], AGAINST_GO),
   tcpTarget('TCP, 4 streams, to wireguard-go', 'tcp4', [1.5, 2], AGAINST_GO),
@@ -94,6 +106,9 @@ const TARGETS: readonly Target[] = [
     ...{ title: 'handshakes in a second of processor time, to wireguard-go', more: true, demanded: 1.2 },
     measured: (results) => ratio(results, 'handshakes-cpu', ...AGAINST_GO),
   },
+  floodTarget('TCP, share of that with the flood passing by', 'share', true, 80, '%'),
+  floodTarget('growth of resident memory', 'growth', false, 10, 'MiB'),
+  floodTarget('a new peer is in', 'newcomer', false, 10, 's'),
   tcpTarget('`typetun exec`, to an interface of root’s', 'rootless', [0.8], ['exec', 'host']),
   tcpTarget('`device.connect`, to an interface of root’s', 'rootless', [0.8], ['connect', 'host']),
   {
