@@ -1,14 +1,13 @@
 /** A packet socket on an interface, with a virtio_net_hdr in front of each packet: packet(7), PACKET_VNET_HDR. */
 import { addressOf, allocate } from '../../src/linux/ffi.js';
 import { bind, check, close, recv, SOCK_NONBLOCK, SOCK_RAW, send, socket } from '../../src/linux/libc.js';
-import { SOL_SOCKET, setOption } from './descriptors.js';
+import { setOption } from './descriptors.js';
 import type { Netns } from './world.js';
 
 const AF_PACKET = 17;
 const SOL_PACKET = 263;
 const PACKET_VNET_HDR = 15;
 const PACKET_IGNORE_OUTGOING = 23;
-const SO_RCVBUFFORCE = 33;
 const ROOM = 70_000;
 
 /** What is sent or received; all cannot be sent. */
@@ -24,7 +23,6 @@ export class PacketSocket {
     this.#fd = netns.enter(() => check(socket(AF_PACKET, SOCK_RAW | SOCK_NONBLOCK, 0), 'socket'));
     setOption(this.#fd, SOL_PACKET, PACKET_VNET_HDR, 1);
     setOption(this.#fd, SOL_PACKET, PACKET_IGNORE_OUTGOING, 1);
-    setOption(this.#fd, SOL_SOCKET, SO_RCVBUFFORCE, 1 << 26);
     const name = allocate(20);
     const view = new DataView(name.buffer);
     view.setUint16(0, AF_PACKET, true);
