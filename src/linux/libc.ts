@@ -27,6 +27,8 @@ export const madvise: Native = library.func('madvise', 'int', ['pointer', 'size'
 export const mallocTrim: Native = library.func('malloc_trim', 'int', ['size']);
 export const setrlimit: Native = library.func('setrlimit', 'int', ['int', 'pointer']);
 
+export const F_GETFL = 3;
+export const F_SETFL = 4;
 export const O_RDWR = 2;
 export const O_NONBLOCK = 0o4000;
 export const O_CLOEXEC = 0o2000000;

@@ -4,7 +4,7 @@
  */
 import { SystemError } from './errno.js';
 import { addressOf, allocate, loadLibrary } from './ffi.js';
-import { cString, putPointer, setrlimit } from './libc.js';
+import { cString, F_GETFL, F_SETFL, fcntl, O_NONBLOCK, putPointer, setrlimit } from './libc.js';
 
 const POSIX_SPAWN_SETSIGDEF = 0x04;
 const RLIMIT_NOFILE = 7;
@@ -25,7 +25,7 @@ export interface SpawnOptions {
   readonly words: readonly Uint8Array[];
   /** `NAME=value`. */
   readonly env: readonly Uint8Array[];
-  /** Descriptors that become 0, 1 and 2. */
+  /** Descriptors that become 0, 1 and 2, and block from now on. */
   readonly streams: readonly number[];
   /** Numbers of signals; the others have their default action. */
   readonly ignored: readonly number[];
@@ -47,7 +47,10 @@ export function spawnProcess({ path, words, env, streams, ignored, openFiles }: 
   libc.func('posix_spawnattr_init', 'int', ['pointer'])(addressOf(attributes));
   libc.func('posix_spawn_file_actions_init', 'int', ['pointer'])(addressOf(actions));
   const addDup2 = libc.func('posix_spawn_file_actions_adddup2', 'int', ['pointer', 'int', 'int']);
-  for (const [target, fd] of streams.entries()) addDup2(addressOf(actions), fd, target);
+  for (const [target, fd] of streams.entries()) {
+    addDup2(addressOf(actions), fd, target);
+    block(fd);
+  }
   const defaults = allocate(SIGSET_SIZE);
   for (const signal of [...Array(LAST_SIGNAL).keys()].map((i) => i + 1).concat(OF_GLIBC)) {
     if (!ignored.includes(signal)) defaults[(signal - 1) >> 3]! |= 1 << ((signal - 1) & 7);
@@ -68,6 +71,12 @@ export function spawnProcess({ path, words, env, streams, ignored, openFiles }: 
   for (const memory of [name, defaults, ...argv.kept, ...envp.kept]) memory.fill(0);
   if (error !== 0) throw new SystemError(error, 'posix_spawn');
   return new DataView(pid.buffer).getInt32(0, true);
+}
+
+/** A pipe does not block whoever shares it once Node.js has made it its `process.stdout`, and programs expect that. */
+function block(fd: number): void {
+  const flags = fcntl(fd, F_GETFL, 0);
+  if (flags >= 0 && flags & O_NONBLOCK) fcntl(fd, F_SETFL, flags & ~O_NONBLOCK);
 }
 
 /** @returns what puts the signal's action back */

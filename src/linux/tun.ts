@@ -8,6 +8,8 @@ import {
   AF_INET,
   check,
   close,
+  F_GETFL,
+  F_SETFL,
   fcntl,
   ioctl,
   O_CLOEXEC,
@@ -38,8 +40,6 @@ const SIOCSIFMTU = 0x8922;
 const IFF_UP = 1;
 const IFREQ_SIZE = 40;
 const IFNAMSIZ = 16;
-const F_GETFL = 3;
-const F_SETFL = 4;
 
 export const VNET_HEADER_SIZE = 10;
 /**

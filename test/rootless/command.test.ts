@@ -42,6 +42,14 @@ describe('typetun exec: the command is as if it had been run without', { skip, t
     assert.deepEqual([stdout, stderr, code], ['some\0bytes\n', 'wrong\n', 0]);
   });
 
+  it('streams block, as pipes do', async () => {
+    const script = 'for fd in 0 1 2; do grep flags /proc/self/fdinfo/$fd 2>&3; done 3>&2';
+    assert.equal((await world.sh(script)).stdout, (await runPlainly(script, {})).stdout);
+    const pipe = `${INSIDE.typetun} exec ${world.config} head -c 1000000 /dev/zero | { sleep 0.3; wc -c; }`;
+    const job = await runPlainly(pipe, {});
+    assert.deepEqual([job.stderr, job.stdout], ['', '1000000\n']);
+  });
+
   it('whoever waits for the end of its output waits for the command alone', async () => {
     const job = world.start([world.config, '--', 'sh', '-c', 'echo out; exec >&- 2>&-; sleep 600']);
     await new Promise<void>((resolve) => job.child.stdout?.once('end', resolve));
