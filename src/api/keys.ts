@@ -2,9 +2,9 @@
 import { decodeKey, encodeKey, KEY_BYTES, KEY_TEXT_BYTES } from '../config/key.js';
 import { clamp } from '../core/noise.js';
 import { importPrivateKey, random } from '../crypto/noble.js';
+import { REDACTED } from '../uapi/slab.js';
 import { show, TypetunError } from './errors.js';
 
-const REDACTED = '[SecretKey]';
 const HEX = /^[0-9a-fA-F]{64}$/;
 
 /** 32 bytes, or their base64 (as `wg genkey` prints it) or hexadecimal text (as in the UAPI). */

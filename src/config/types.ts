@@ -15,7 +15,7 @@ export interface PeerConfig {
   publicKey: Uint8Array;
   /** The peer is to be removed: on a command line only. */
   remove?: boolean;
-  /** 32 bytes. */
+  /** 32 bytes that print as `[SecretKey]`. */
   presharedKey?: Uint8Array;
   endpoint?: PeerEndpoint;
   /** Seconds, 0 to 65535; 0 is off. */
@@ -55,7 +55,7 @@ export interface QuickConfig {
 }
 
 export interface WireGuardConfig {
-  /** 32 bytes. */
+  /** 32 bytes that print as `[SecretKey]`. */
   privateKey?: Uint8Array;
   /** 0 to 65535; 0 chooses one. */
   listenPort?: number;

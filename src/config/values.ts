@@ -4,7 +4,7 @@
  */
 import type { AllowedIpChange } from '../core/change.js';
 import { hexDigit, parseAddress, parseDecimal } from '../uapi/address.js';
-import type { ByteSlab } from '../uapi/slab.js';
+import { type ByteSlab, secretView } from '../uapi/slab.js';
 import { ConfigError, HIDDEN, refuse } from './errors.js';
 import { decodeKey, KEY_BYTES } from './key.js';
 
@@ -31,12 +31,12 @@ function isWord(text: Uint8Array, from: number, to: number, word: string): boole
 }
 
 /**
- * @param secret the text is not shown when it is wrong
+ * @param secret the text is not shown when it is wrong, nor are the bytes when they are printed
  * @returns 32 bytes from `slab`
  */
 export function readKey(text: Uint8Array, from: number, to: number, slab: ByteSlab, secret: boolean): Uint8Array {
   const key = slab.take(KEY_BYTES);
-  if (decodeKey(text, from, to, key)) return key;
+  if (decodeKey(text, from, to, key)) return secret ? secretView(key) : key;
   const shown = secret ? HIDDEN : text.slice(from, to);
   throw new ConfigError('ERR_CONFIG_KEY', 'Key is not the correct length or format', shown);
 }

@@ -23,3 +23,30 @@ export class ByteSlab {
     this.#used = PIECE_BYTES;
   }
 }
+
+/** What a secret key looks like in a log. */
+export const REDACTED = '[SecretKey]';
+
+/** Bytes like all others, but for what console.log, String and JSON.stringify make of them. */
+class SecretBytes extends Uint8Array<ArrayBuffer> {
+  override toString(): string {
+    return REDACTED;
+  }
+
+  override toLocaleString(): string {
+    return REDACTED;
+  }
+
+  toJSON(): string {
+    return REDACTED;
+  }
+
+  static {
+    Object.defineProperty(SecretBytes.prototype, Symbol.for('nodejs.util.inspect.custom'), { value: () => REDACTED });
+  }
+}
+
+/** @returns the same memory, as bytes that do not show themselves */
+export function secretView(key: Uint8Array): Uint8Array {
+  return new SecretBytes(key.buffer as ArrayBuffer, key.byteOffset, key.length);
+}

@@ -5,7 +5,7 @@
 import type { AllowedIp } from '../core/change.js';
 import type { Endpoint } from '../core/endpoint.js';
 import { parseAddress, parseDecimal } from './address.js';
-import { ByteSlab } from './slab.js';
+import { ByteSlab, secretView } from './slab.js';
 import { parseKey, type ResolveScope } from './values.js';
 
 export interface UapiEndpoint extends Endpoint {
@@ -14,7 +14,7 @@ export interface UapiEndpoint extends Endpoint {
 }
 
 export interface UapiInterface {
-  /** 32 bytes, or absent when there is no key. */
+  /** 32 bytes that print as `[SecretKey]`, or absent when there is no key. */
   readonly privateKey?: Uint8Array;
   /** 0 when there is none. */
   readonly listenPort: number;
@@ -25,7 +25,7 @@ export interface UapiInterface {
 export interface UapiPeer {
   /** 32 bytes. */
   readonly publicKey: Uint8Array;
-  /** 32 bytes, zeros when there is none. */
+  /** 32 bytes that print as `[SecretKey]`, zeros when there is none. */
   readonly presharedKey: Uint8Array;
   readonly endpoint?: UapiEndpoint;
   /** Seconds, 0 to 65535; 0 is off. */
@@ -147,7 +147,7 @@ export class StatusReader {
   }
 
   #takeInterface(key: string, from: number, to: number): void {
-    if (key === 'private_key') this.#interface.privateKey = this.#key(from, to);
+    if (key === 'private_key') this.#interface.privateKey = secretView(this.#key(from, to));
     else if (key === 'listen_port') this.#interface.listenPort = this.#number(from, to, 0xffff);
     else if (key === 'fwmark') this.#interface.fwmark = this.#number(from, to, 0xffffffff);
   }
@@ -155,7 +155,7 @@ export class StatusReader {
   #takePeer(peer: PeerDraft, key: string, from: number, to: number): void {
     switch (key) {
       case 'preshared_key':
-        peer.presharedKey = this.#key(from, to);
+        peer.presharedKey = secretView(this.#key(from, to));
         return;
       case 'endpoint':
         peer.endpoint = this.#endpoint(from, to);
@@ -240,7 +240,7 @@ export class StatusReader {
 function newPeer(publicKey: Uint8Array): PeerDraft {
   return {
     publicKey,
-    presharedKey: new Uint8Array(32),
+    presharedKey: secretView(new Uint8Array(32)),
     persistentKeepaliveInterval: 0,
     lastHandshake: { seconds: 0n, nanoseconds: 0 },
     rxBytes: 0n,

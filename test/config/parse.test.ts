@@ -1,5 +1,6 @@
 import assert from 'node:assert/strict';
 import { describe, it } from 'node:test';
+import { inspect } from 'node:util';
 import {
   ConfigError,
   type ConfigErrorCode,
@@ -210,6 +211,22 @@ PersistentKeepalive = OFF
 
   it('refuses a file over its cap without reading it', () => {
     assert.equal(errorOf(() => parseConfig(new Uint8Array(MAX_CONFIG_BYTES + 1))).code, 'ERR_CONFIG_TOO_LARGE');
+  });
+
+  it('reads secret keys as bytes that do not show themselves', () => {
+    const file = parseConfig(
+      `[Interface]\nPrivateKey = ${PRIVATE}\n[Peer]\nPublicKey = ${PRIVATE}\nPresharedKey = ${PRIVATE}\n`,
+    );
+    const psk = file.peers[0]?.presharedKey;
+    for (const key of [file.privateKey, psk]) {
+      assert.deepEqual(
+        [`${key}`, inspect({ key }), JSON.stringify({ key })],
+        ['[SecretKey]', '{ key: [SecretKey] }', '{"key":"[SecretKey]"}'],
+      );
+      assert.equal(Buffer.from(key as Uint8Array).toString('base64'), PRIVATE);
+    }
+    file.wipe();
+    assert.ok(psk?.every((byte) => byte === 0));
   });
 
   it('says what it takes when it is given something else', () => {

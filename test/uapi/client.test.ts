@@ -5,6 +5,7 @@ import { createServer, type Server } from 'node:net';
 import { tmpdir } from 'node:os';
 import { join } from 'node:path';
 import { type TestContext, test } from 'node:test';
+import { inspect } from 'node:util';
 import {
   getDevice,
   listDevices,
@@ -74,14 +75,16 @@ test('setDevice and getDevice give back what was set', async (t) => {
   await setDevice('wg0', { privateKey, listenPort: 7, fwmark: 0xffffffff, replacePeers: true, peers }, { directory });
   device.peerMap.values().next().value!.lastHandshakeTimeMs = 1_700_000_000_250;
   const status = await getDevice('wg0', { directory });
-  assert.deepEqual(status.privateKey, privateKey);
+  assert.deepEqual(Uint8Array.from(status.privateKey ?? []), privateKey);
+  assert.doesNotMatch(inspect(status) + JSON.stringify(status.privateKey), /72, *72|"0":72/);
   assert.deepEqual([status.listenPort, status.fwmark], [7, 0xffffffff]);
   assert.equal(status.peers.length, peers.length);
   for (const [i, peer] of status.peers.entries()) {
     const { replaceAllowedIps: _, ...expected } = peers[i]!;
     const lastHandshake =
       i === 0 ? { seconds: 1_700_000_000n, nanoseconds: 250_000_000 } : { seconds: 0n, nanoseconds: 0 };
-    assert.deepEqual(peer, { ...expected, lastHandshake, rxBytes: 0n, txBytes: 0n });
+    const presharedKey = Uint8Array.from(peer.presharedKey);
+    assert.deepEqual({ ...peer, presharedKey }, { ...expected, lastHandshake, rxBytes: 0n, txBytes: 0n });
   }
   await setDevice('wg0', { peers: [{ publicKey: peers[0]!.publicKey, remove: true }] }, { directory });
   assert.equal(device.peerMap.size, 2_999);
