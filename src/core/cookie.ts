@@ -59,15 +59,16 @@ export class CookieChecker {
   /**
    * @param source an endpoint row: the cookie is bound to address and port
    * @param wantCookie whether mac2 is asked for (under load)
+   * @param inVain whether nothing comes of a message without one: then its mac1 is not worth looking at
    */
-  check(message: Uint8Array, source: Uint8Array, wantCookie: boolean, now: number): number {
+  check(message: Uint8Array, source: Uint8Array, wantCookie: boolean, inVain: boolean, now: number): number {
     const macs = message.length - 2 * MAC_SIZE;
+    const mac2 = message.subarray(macs + MAC_SIZE);
     if (!this.#mac1) return MacVerdict.invalid;
+    if (inVain && isZero(mac2)) return MacVerdict.mac1;
     this.#mac1.compute(message.subarray(0, macs), this.#mac);
     if (!equalBytes(this.#mac, message.subarray(macs, macs + MAC_SIZE))) return MacVerdict.invalid;
-    const mac2 = message.subarray(macs + MAC_SIZE);
     if (!wantCookie || isZero(mac2)) return MacVerdict.mac1;
-    if (!this.#secret || now - this.#secretBirthMs >= COOKIE_REFRESH_TIME_MS) return MacVerdict.mac1;
     this.#makeCookie(source, now);
     this.#suite.mac(this.#mac, this.#cookie, message.subarray(0, macs + MAC_SIZE));
     return equalBytes(this.#mac, mac2) ? MacVerdict.mac2 : MacVerdict.mac1;

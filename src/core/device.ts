@@ -96,8 +96,7 @@ export class Device {
 
   /** Works off queued handshake messages, at most `limit`. @returns how many still wait */
   processHandshakes(limit: number, now: number): number {
-    this.#handshakes.process(limit, now);
-    return this.#handshakes.waiting;
+    return this.#handshakes.process(limit, now);
   }
 
   /** ICMP errors for the sender behind the TUN. @returns whether there were any */

@@ -60,13 +60,8 @@ export class Handshakes {
     this.#sessions = sessions;
     this.#clock = new Tai64n(state.wallTimeMs);
     this.#sources = state.endpoints.allocate();
-    for (let i = 1; i < HANDSHAKE_QUEUE_SIZE; i++) state.endpoints.allocate();
-    this.#replyTo = state.endpoints.allocate();
-    for (let i = 1; i < MAX_COOKIE_REPLIES; i++) state.endpoints.allocate();
-  }
-
-  get waiting(): number {
-    return this.#count;
+    this.#replyTo = this.#sources + HANDSHAKE_QUEUE_SIZE;
+    for (let i = 1; i < HANDSHAKE_QUEUE_SIZE + MAX_COOKIE_REPLIES; i++) state.endpoints.allocate();
   }
 
   isUnderLoad(now: number): boolean {
@@ -81,7 +76,7 @@ export class Handshakes {
     if (type === MessageType.cookieReply) return this.#cookieReply(message, now);
     const loaded = this.isUnderLoad(now);
     const row = endpoints.bytes.subarray(endpoint * ENDPOINT_SIZE, (endpoint + 1) * ENDPOINT_SIZE);
-    const verdict = checker.check(message, row, loaded, now);
+    const verdict = checker.check(message, row, loaded, loaded && this.#isAnswered(endpoint), now);
     if (verdict === MacVerdict.invalid) return drops.count(Drop.badMac1);
     if (loaded && verdict !== MacVerdict.mac2) return this.#demandCookie(message, row, endpoint, now);
     if (loaded && !limiter.allow(row, 4, row[0] === 4 ? 4 : 6, now)) return drops.count(Drop.rateLimited);
@@ -92,24 +87,26 @@ export class Handshakes {
     endpoints.copy(endpoint, this.#sources + place);
   }
 
-  /**
-   * Answers with a cookie: the messages of one source once between two flushes, so that a flood from there takes no
-   * answer from others and costs few.
-   */
+  /** A source gets one cookie reply between two flushes: a flood from there takes none from others, and costs little. */
+  #isAnswered(endpoint: number): boolean {
+    const { endpoints } = this.#state;
+    for (let i = 0; i < this.#replyCount; i++) if (endpoints.isSame(this.#replyTo + i, endpoint)) return true;
+    return this.#replyCount === MAX_COOKIE_REPLIES;
+  }
+
   #demandCookie(message: Uint8Array, row: Uint8Array, endpoint: number, now: number): void {
     const { checker, drops, endpoints } = this.#state;
     drops.count(Drop.underLoad);
     // They would have filled the queue that far.
     if (++this.#turnedAway % UNDER_LOAD_FROM === 0) this.#underLoadUntilMs = now + UNDER_LOAD_FOR_MS;
-    if (this.#replyCount === MAX_COOKIE_REPLIES) return;
-    for (let i = this.#replyCount - 1; i >= 0; i--) if (endpoints.isSame(this.#replyTo + i, endpoint)) return;
+    if (this.#isAnswered(endpoint)) return;
     const at = this.#replyCount * COOKIE_REPLY_SIZE;
     checker.reply(message, row, now, this.#replies.subarray(at, at + COOKIE_REPLY_SIZE));
     endpoints.copy(endpoint, this.#replyTo + this.#replyCount++);
   }
 
-  /** Works off at most `limit` messages. */
-  process(limit: number, now: number): void {
+  /** Works off at most `limit` messages. @returns how many still wait */
+  process(limit: number, now: number): number {
     for (let i = 0; i < limit && this.#count > 0; i++) {
       const place = this.#first;
       const message = this.#messages.subarray(place * INITIATION_SIZE, (place + 1) * INITIATION_SIZE);
@@ -119,6 +116,7 @@ export class Handshakes {
       this.#first = (place + 1) % HANDSHAKE_QUEUE_SIZE;
       this.#count--;
     }
+    return this.#count;
   }
 
   /** The next cookie reply: copied into the arena at `offset`. @returns the endpoint row, or -1 */

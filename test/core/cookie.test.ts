@@ -46,7 +46,7 @@ describe('cookies', () => {
     const { checker, jar, message, ask } = setUp();
     assert.ok(ask(0));
     jar.addMacs(message, 1);
-    const verdict = (from: Uint8Array): number => checker.check(message, from, true, 1);
+    const verdict = (from: Uint8Array): number => checker.check(message, from, true, false, 1);
     assert.equal(verdict(row(1, 1000)), MacVerdict.mac2);
     assert.equal(verdict(row(1, 1000, 3)), MacVerdict.mac2);
     assert.equal(verdict(row(1, 1001)), MacVerdict.mac1);
@@ -56,6 +56,10 @@ describe('cookies', () => {
     assert.equal(verdict(row(1, 1000)), MacVerdict.mac1);
     message[131]! ^= 1;
     assert.equal(verdict(row(1, 1000)), MacVerdict.invalid);
+    assert.equal(checker.check(message, row(1, 1000), true, true, 1), MacVerdict.invalid);
+    message.fill(0, 132);
+    assert.equal(verdict(row(1, 1000)), MacVerdict.invalid);
+    assert.equal(checker.check(message, row(1, 1000), true, true, 1), MacVerdict.mac1, 'not looked at: it is in vain');
   });
 
   it('a sender uses a cookie for 115 s, a responder takes it for 120 s', () => {
@@ -68,10 +72,14 @@ describe('cookies', () => {
     assert.ok(mac2(COOKIE_USE_TIME - 1));
     const kept = message.slice();
     assert.ok(!mac2(COOKIE_USE_TIME));
-    assert.equal(checker.check(kept, row(1, 1000), true, COOKIE_REFRESH_TIME - 1), MacVerdict.mac2);
-    assert.equal(checker.check(kept, row(1, 1000), true, COOKIE_REFRESH_TIME), MacVerdict.mac1);
+    assert.equal(checker.check(kept, row(1, 1000), true, false, COOKIE_REFRESH_TIME - 1), MacVerdict.mac2);
+    assert.equal(checker.check(kept, row(1, 1000), true, false, COOKIE_REFRESH_TIME), MacVerdict.mac1);
     ask(COOKIE_REFRESH_TIME + 1);
-    assert.equal(checker.check(kept, row(1, 1000), true, COOKIE_REFRESH_TIME + 2), MacVerdict.mac1, 'a new secret');
+    assert.equal(
+      checker.check(kept, row(1, 1000), true, false, COOKIE_REFRESH_TIME + 2),
+      MacVerdict.mac1,
+      'a new secret',
+    );
   });
 
   it('a reply answers the last message, once, and only by who knows its mac1', () => {

@@ -230,7 +230,7 @@ describe('a flood of initiations', () => {
   it('with one, but without a cookie, takes none under load, and is load as long as it lasts', () => {
     const { network, node, stranger } = target();
     flood(node);
-    const one = stranger('198.51.100.1').withCookie();
+    const one = stranger('203.0.113.9', 9).withCookie();
     const initiation = withMac1(node);
     for (let ms = 0; ms < 5000; ms++) {
       network.clock.advance(1);
@@ -239,7 +239,7 @@ describe('a flood of initiations', () => {
     assert.equal(dropped(node, 'underLoad'), 5001, 'one of them the stranger’s');
     assert.equal(dropped(node, 'badHandshake'), UNDER_LOAD_FROM);
     assert.equal(node.device.processHandshakes(0, network.clock.now), 0);
-    assert.ok(one.initiate(), 'who has a cookie is let in');
+    assert.ok(one.initiate(), 'who has a cookie is let in, even from where the flood comes from');
     network.clock.advance(1000);
     assert.ok(!node.device.isUnderLoad(network.clock.now));
   });
@@ -275,10 +275,11 @@ describe('a flood of initiations', () => {
       [10, 9],
     );
     assert.equal(repliesTo(many).length, 1, 'and again after those were sent');
+    assert.equal(repliesTo([garbage(node), ...many]).length, 1, 'but not for a wrong mac1');
     const ports = Array.from({ length: 100 }, (_, i) => 1000 + i);
     const replies = repliesTo(ports.map((port) => withMac1(node, { ...elsewhere, port })));
     assert.deepEqual(replies.map(({ port }) => port).sort(), ports.slice(0, MAX_REPLIES));
-    assert.equal(dropped(node, 'underLoad'), 401 + 200 + 100);
+    assert.equal(dropped(node, 'underLoad'), 401 + 200 + 200 + 100);
   });
 });
 
