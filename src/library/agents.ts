@@ -44,7 +44,9 @@ export function httpAgent(connect: Connect, options: AgentOptions): HttpAgent {
 
     createSocket(request: ClientRequest, given: object, created: Created): void {
       this.#request = request;
+      // It calls createConnection before it returns, if at all.
       createSocket.call(this as unknown as CreatesSockets, request, given, created);
+      this.#request = undefined;
     }
 
     override createConnection(given: ClientRequestArgs, created: Created): undefined {
@@ -63,13 +65,17 @@ export function httpsAgent(connect: Connect, options: HttpsAgentOptions): HttpsA
 
     createSocket(request: ClientRequest, given: object, created: Created): void {
       this.#request = request;
+      // It calls createConnection before it returns, if at all.
       createSocket.call(this as unknown as CreatesSockets, request, given, created);
+      this.#request = undefined;
     }
 
     override createConnection(given: RequestOptions, created: Created): undefined {
       make(connect, this, this.#request, target(given, 443), given)
         // The host is what the certificate has to be for; the socket is connected already.
-        .then((socket) => super.createConnection({ ...given, socket } as RequestOptions) as Duplex)
+        .then((socket) =>
+          orDestroy(socket, () => super.createConnection({ ...given, socket } as RequestOptions) as Duplex),
+        )
         .then((stream) => created(null, stream), failed(created));
     }
   })(options);
@@ -79,9 +85,26 @@ function failed(created: Created): (error: Error) => void {
   return (error) => created(error, undefined as unknown as Duplex);
 }
 
-function target(request: ClientRequestArgs, port: number): ConnectOptions {
-  const host = String(request.host ?? request.hostname ?? 'localhost');
-  return { host, port: Number(request.port ?? port) };
+/** Options for TLS that cannot be are thrown. */
+function orDestroy(socket: Socket, use: () => Duplex): Duplex {
+  try {
+    return use();
+  } catch (error) {
+    socket.destroy();
+    throw error;
+  }
+}
+
+function target(
+  { host, hostname, port, family, localAddress }: ClientRequestArgs,
+  defaultPort: number,
+): ConnectOptions {
+  return {
+    host: String(host ?? hostname ?? 'localhost'),
+    port: Number(port ?? defaultPort),
+    ...((family === 4 || family === 6) && { family }),
+    ...(localAddress !== undefined && { localAddress }),
+  };
 }
 
 /** Connects, with the options that Node.js gives a socket of its own. */

@@ -60,7 +60,13 @@ async function open(
     keepAliveInitialDelay: KEEP_ALIVE_DELAY_MS,
     signal,
   });
-  return isSecure ? secured(socket, host, { ...tls, ...(servername && { servername }) }, signal) : socket;
+  if (!isSecure) return socket;
+  try {
+    return await secured(socket, host, { ...tls, ...(servername && { servername }) }, signal);
+  } catch (error) {
+    socket.destroy();
+    throw error;
+  }
 }
 
 function secured(socket: Socket, host: string, options: ConnectionOptions, signal: AbortSignal): Promise<Socket> {

@@ -8,6 +8,7 @@ import { createServer as createSecureServer, get as getSecurely } from 'node:htt
 import type { AddressInfo, Server } from 'node:net';
 import { buffer, text } from 'node:stream/consumers';
 import { after, before, describe, it } from 'node:test';
+import type { TLSSocket } from 'node:tls';
 import { Agent } from 'undici';
 import { WebSocket, WebSocketServer } from 'ws';
 import { asOrdinaryUser } from '../rootless/user.js';
@@ -73,6 +74,9 @@ asOrdinaryUser(import.meta.filename, () => {
     after(() => tunnel.close());
 
     it('http.Agent: requests in turn on one connection, and 10 MB whole', async () => {
+      const own = { localAddress: '127.0.0.1', agent: tunnel.client.createHttpAgent() };
+      const [refused] = (await once(get({ host: SERVER.v4, port, ...own }), 'error')) as [NodeJS.ErrnoException];
+      assert.match(`${refused.code}`, /^E/);
       const agent = tunnel.client.createHttpAgent({ keepAlive: true, maxSockets: 1 });
       const ports = new Set<number | undefined>();
       for (let i = 0; i < 5; i++) {
@@ -103,6 +107,14 @@ asOrdinaryUser(import.meta.filename, () => {
         NodeJS.ErrnoException,
       ];
       assert.equal(error.code, 'ERR_TLS_CERT_ALTNAME_INVALID');
+      const [again] = (await once(getSecurely({ ...options, servername: 'tunnel.test', agent }), 'response')) as [
+        IncomingMessage,
+      ];
+      assert.equal((again.socket as TLSSocket).isSessionReused(), true);
+      await text(again);
+      // Thrown by node:tls, when it is connected.
+      const [wrong] = (await once(getSecurely({ ...options, minVersion: 'none' as never, agent }), 'error')) as [Error];
+      assert.match(`${wrong}`, /minVersion|TLS protocol version/i);
       agent.destroy();
     });
 
