@@ -32,18 +32,21 @@ export const Capability = { kill: 5, netBindService: 10, netAdmin: 12, sysAdmin:
 const CAPABILITY_VERSION_3 = 0x20080522;
 
 /**
- * Keeps the calling thread, and those it starts from now on, from every capability but these: capset(2).
+ * Keeps the calling thread, and those it starts from now on, from every capability but these, as far as it has them:
+ * capget(2).
  * @throws SystemError
  */
 export function keepCapabilities(...kept: readonly number[]): void {
-  const capset = loadLibrary(null).func('capset', 'int', ['pointer', 'pointer']);
+  const libc = loadLibrary(null);
   const header = allocate(8);
   new DataView(header.buffer).setUint32(0, CAPABILITY_VERSION_3, true);
   // Effective, permitted and inheritable, for numbers below 32; the same again for those above.
   const sets = allocate(24);
   const view = new DataView(sets.buffer);
-  const bits = kept.reduce((sum, bit) => sum | (1 << bit), 0);
+  check(libc.func('capget', 'int', ['pointer', 'pointer'])(addressOf(header), addressOf(sets)), 'capget');
+  const bits = kept.reduce((sum, bit) => sum | (1 << bit), 0) & view.getUint32(4, true);
+  sets.fill(0);
   for (const at of [0, 4]) view.setUint32(at, bits >>> 0, true);
-  check(capset(addressOf(header), addressOf(sets)), 'capset');
+  check(libc.func('capset', 'int', ['pointer', 'pointer'])(addressOf(header), addressOf(sets)), 'capset');
   header.fill(0);
 }

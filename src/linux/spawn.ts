@@ -85,6 +85,8 @@ function ignore(signal: number): () => void {
   const [action, before] = [allocate(SIGACTION_SIZE), allocate(SIGACTION_SIZE)];
   putPointer(new DataView(action.buffer), 0, SIG_IGN);
   const known = sigaction(signal, addressOf(action), addressOf(before)) === 0;
+  // Named again so that it outlives the call.
+  action.fill(0);
   return () => {
     if (known) sigaction(signal, addressOf(before), 0);
   };
@@ -98,6 +100,7 @@ function limitOpenFiles(soft: number): () => void {
   limits.set(before);
   putPointer(new DataView(limits.buffer), 0, soft);
   const changed = setrlimit(RLIMIT_NOFILE, addressOf(limits)) === 0;
+  limits.fill(0);
   return () => {
     if (changed) setrlimit(RLIMIT_NOFILE, addressOf(before));
   };

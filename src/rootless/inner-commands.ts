@@ -72,6 +72,10 @@ export function signalCommand(id: number, signal: NodeJS.Signals): void {
   setTimeout(() => {
     if (heard.delete(signal)) return;
     const pid = commands.get(id);
-    if (pid !== undefined) process.kill(pid, signal);
+    try {
+      if (pid !== undefined) process.kill(pid, signal);
+    } catch {
+      // It may not be sent to what the command has become.
+    }
   }, GROUP_MS);
 }

@@ -265,4 +265,15 @@ describe('typetun exec: what it does differently, it says', { skip, timeout: TIM
     assert.equal((await job.end(20_000)).code, 143);
     assert.deepEqual(processes(`sleep\0${seconds}`), []);
   });
+
+  it('as root that has less than root usually has', async () => {
+    const prepare = 'exec setpriv --bounding-set=-kill,-net_bind_service --inh-caps=-all "$@"';
+    const config = world.writeConfig({ owner: 0 });
+    const { code, stdout, stderr } = await world.sh(`ping -n -q -c 1 ${SERVER[0]} >/dev/null; echo $?`, {
+      root: true,
+      prepare,
+      config,
+    });
+    assert.deepEqual([code, stdout, stderr], [0, '0\n', '']);
+  });
 });
