@@ -15,8 +15,11 @@ import type { ConnectOptions } from './rootless-device.js';
 export type Connect = (options: ConnectOptions) => Promise<Socket>;
 type Created = (error: Error | null, stream: Duplex) => void;
 
-/** What Node.js adds to a request's options. */
+const REQUEST = Symbol('request');
+
+/** What Node.js, and {@link tellingRequests}, add to a request's options. */
 interface SocketOptions extends ClientRequestArgs {
+  [REQUEST]?: ClientRequest | undefined;
   /** The name of its place among the agent's sockets. */
   readonly _agentKey?: string;
   readonly noDelay?: boolean;
@@ -35,43 +38,23 @@ interface AgentInternals {
 interface CreatesSockets {
   createSocket(request: ClientRequest, options: object, created: Created): void;
 }
-const createSocket = (HttpAgent.prototype as unknown as CreatesSockets).createSocket;
+const { createSocket } = HttpAgent.prototype as unknown as CreatesSockets;
 
 /** @param connect makes the connections @returns an agent for http.request */
 export function httpAgent(connect: Connect, options: AgentOptions): HttpAgent {
-  return new (class extends HttpAgent {
-    #request: ClientRequest | undefined;
-
-    createSocket(request: ClientRequest, given: object, created: Created): void {
-      this.#request = request;
-      // It calls createConnection before it returns, if at all.
-      createSocket.call(this as unknown as CreatesSockets, request, given, created);
-      this.#request = undefined;
-    }
-
-    override createConnection(given: ClientRequestArgs, created: Created): undefined {
-      make(connect, this, this.#request, target(given, 80), given).then(
-        (socket) => created(null, socket),
-        failed(created),
-      );
+  const agent = new (class extends HttpAgent {
+    override createConnection(given: SocketOptions, created: Created): undefined {
+      make(connect, this, target(given, 80), given).then((socket) => created(null, socket), failed(created));
     }
   })(options);
+  return tellingRequests(agent);
 }
 
 /** @param connect makes the connections @returns an agent for https.request */
 export function httpsAgent(connect: Connect, options: HttpsAgentOptions): HttpsAgent {
-  return new (class extends HttpsAgent {
-    #request: ClientRequest | undefined;
-
-    createSocket(request: ClientRequest, given: object, created: Created): void {
-      this.#request = request;
-      // It calls createConnection before it returns, if at all.
-      createSocket.call(this as unknown as CreatesSockets, request, given, created);
-      this.#request = undefined;
-    }
-
+  const agent = new (class extends HttpsAgent {
     override createConnection(given: RequestOptions, created: Created): undefined {
-      make(connect, this, this.#request, target(given, 443), given)
+      make(connect, this, target(given, 443), given)
         // The host is what the certificate has to be for; the socket is connected already.
         .then((socket) =>
           orDestroy(socket, () => super.createConnection({ ...given, socket } as RequestOptions) as Duplex),
@@ -79,6 +62,14 @@ export function httpsAgent(connect: Connect, options: HttpsAgentOptions): HttpsA
         .then((stream) => created(null, stream), failed(created));
     }
   })(options);
+  return tellingRequests(agent);
+}
+
+/** Tells createConnection, among the options, whose connection it makes. */
+function tellingRequests<Agent extends HttpAgent>(agent: Agent): Agent {
+  const call: CreatesSockets['createSocket'] = (request, given, created) =>
+    createSocket.call(agent as unknown as CreatesSockets, request, { ...given, [REQUEST]: request }, created);
+  return Object.assign(agent, { createSocket: call });
 }
 
 function failed(created: Created): (error: Error) => void {
@@ -108,15 +99,9 @@ function target(
 }
 
 /** Connects, with the options that Node.js gives a socket of its own. */
-async function make(
-  connect: Connect,
-  agent: HttpAgent,
-  request: ClientRequest | undefined,
-  to: ConnectOptions,
-  options: SocketOptions,
-): Promise<Socket> {
+async function make(connect: Connect, agent: HttpAgent, to: ConnectOptions, options: SocketOptions): Promise<Socket> {
   const { noDelay, keepAlive, keepAliveInitialDelay, timeout } = options;
-  const attempt = new Attempt(agent as unknown as AgentInternals, request, options);
+  const attempt = new Attempt(agent as unknown as AgentInternals, options);
   try {
     const socket = await connect({ ...to, noDelay, keepAlive, keepAliveInitialDelay, signal: attempt.signal });
     if (timeout) socket.setTimeout(timeout);
@@ -138,11 +123,13 @@ class Attempt {
   readonly #request: ClientRequest | undefined;
   #unwatch: () => void = () => {};
 
-  constructor(agent: AgentInternals, request: ClientRequest | undefined, options: SocketOptions) {
+  constructor(agent: AgentInternals, options: SocketOptions) {
     this.#agent = agent;
-    this.#request = request;
     this.#options = options;
-    const { _agentKey: key } = options;
+    const { _agentKey: key, [REQUEST]: request } = options;
+    this.#request = request;
+    // Node.js keeps the options as long as the socket.
+    options[REQUEST] = undefined;
     if (key !== undefined) {
       agent.sockets[key] = [...(agent.sockets[key] ?? []), this.#place];
       agent.totalSocketCount++;
