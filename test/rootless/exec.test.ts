@@ -202,6 +202,8 @@ describe('typetun exec: what it cannot do, it says in one line', { skip, timeout
   it('no such file', () => refused({ config: '/no/such/file' }, /\/no\/such\/file cannot be read \(ENOENT\)/));
   it('a directory', () => refused({ config: '/etc' }, /\/etc cannot be read \(EISDIR\)/));
   it('no such name', () => refused({ config: 'nowhere' }, /\/etc\/wireguard\/nowhere\.conf cannot be read/));
+  it('a name that is not UTF-8', () =>
+    refused({ config: '/caf\ufffd.conf' }, /cannot be read \(the name of a configuration has to be UTF-8\)/));
   it('an endpoint that has no address', () =>
     refused(
       { config: world.writeConfig({ endpoint: 'no-such-host.invalid:1' }) },

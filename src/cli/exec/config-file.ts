@@ -27,7 +27,10 @@ export function readConfig(word: string, warn: (message: string) => void): WgQui
     if (stat.isFile() && (stat.mode & OTHERS) !== 0) warn(`warning: ${path} is world accessible`);
     bytes = readFile(path, MAX_CONFIG_BYTES + 1);
   } catch (error) {
-    throw new Error(`${path} cannot be read (${(error as NodeJS.ErrnoException).code})`);
+    const why = path.includes('\ufffd')
+      ? 'the name of a configuration has to be UTF-8'
+      : (error as NodeJS.ErrnoException).code;
+    throw new Error(`${path} cannot be read (${why})`);
   }
   try {
     return parseQuickConfig(bytes, {
