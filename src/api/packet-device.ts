@@ -129,7 +129,7 @@ export class PacketDevice extends Emitter<DeviceEvents> implements WireGuardDevi
    */
   statusSync(): DeviceStatus {
     this.#checkOpen();
-    const { peers } = this.#device.peers(Number.POSITIVE_INFINITY);
+    const peers = this.#device.peers();
     return deviceStatus(
       { ...this.#device.status(), drops: this.#device.drops() },
       peers.map((peer) => peerStatus(peer)),

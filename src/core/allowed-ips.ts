@@ -9,6 +9,7 @@
  * The prefixes of a peer are a linked list of rows, in the order the peer got them; so removing or
  * listing a peer costs its own prefixes alone. Rows have no gaps: the last one moves into a hole.
  */
+import type { AllowedIp } from './change.js';
 import { HashTable } from './hash-table.js';
 
 // Words of a row; the key comes last: prefix length and address.
@@ -102,15 +103,21 @@ export class AllowedIps {
     return 2 * peer < this.#lists.length && this.#lists[2 * peer] !== 0;
   }
 
-  /** The peer's prefixes, in the order it got them. @param visit is given an address that is good for the time of the call */
-  forEachOfPeer(peer: number, visit: (address: Uint8Array, cidr: number) => void): void {
+  /**
+   * The peer's prefixes, in the order it got them. Each is good until the next one is asked for. Changes may come in
+   * between: what they touch is told as it was or as it is, or not at all.
+   */
+  *ofPeer(peer: number): Generator<AllowedIp> {
     if (!this.peerHas(peer)) return;
     const address = new Uint8Array(this.#bits / 8);
     const view = new DataView(address.buffer);
+    const prefix = { address, cidr: 0 };
     for (let row = this.#lists[2 * peer]! - 1; row !== NONE; row = this.#rows[row * this.#row + NEXT]!) {
       const key = row * this.#row + KEY;
       for (let i = 1; i < this.#words; i++) view.setInt32(4 * (i - 1), this.#rows[key + i]!);
-      visit(address, this.#rows[key]!);
+      prefix.cidr = this.#rows[key]!;
+      yield prefix;
+      if (row >= this.size || this.#rows[row * this.#row + OWNER] !== peer) return;
     }
   }
 

@@ -65,6 +65,11 @@ export interface PeerStatus {
 /** A peer without its prefixes. */
 export type PeerHead = Omit<PeerStatus, 'allowedIps'>;
 
+/** A peer whose prefixes are read one after the other, once. */
+export interface StreamedPeerStatus extends PeerHead {
+  readonly allowedIps: Iterator<AllowedIp> & Iterable<AllowedIp>;
+}
+
 export interface InterfaceStatus {
   /** 32 bytes, or absent when there is no key. */
   readonly privateKey?: Uint8Array;

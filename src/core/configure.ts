@@ -1,7 +1,7 @@
 /**
  * Carrying out a change (the UAPI's set), and telling the present state (its get).
  */
-import type { AllowedIpChange, PeerHead, StreamedChange, StreamedPeerChange } from './change.js';
+import type { AllowedIp, AllowedIpChange, PeerHead, StreamedChange, StreamedPeerChange } from './change.js';
 import { isZero } from './messages.js';
 import { clamp } from './noise.js';
 import { type Peer, Pending } from './peer.js';
@@ -116,10 +116,14 @@ export class Configuration {
     yield;
   }
 
-  /** @param visit is given an address that is good for the time of the call */
-  forEachAllowedIp(peer: Peer, visit: (address: Uint8Array, cidr: number) => void): void {
-    this.#state.routes4.forEachOfPeer(peer.index, visit);
-    this.#state.routes6.forEachOfPeer(peer.index, visit);
+  *allowedIps(peer: Peer): Generator<AllowedIp> {
+    for (const routes of [this.#state.routes4, this.#state.routes6]) {
+      for (const prefix of routes.ofPeer(peer.index)) {
+        // Its number may be another's by now.
+        if (peer.removed) return;
+        yield prefix;
+      }
+    }
   }
 
   status(peer: Peer): PeerHead {

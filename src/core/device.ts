@@ -10,9 +10,9 @@ import type {
   DeviceChange,
   DropCounts,
   InterfaceStatus,
-  PeerHead,
   PeerStatus,
   StreamedChange,
+  StreamedPeerStatus,
 } from './change.js';
 import { Configuration } from './configure.js';
 import { KEYS_WIPED_AFTER_MS, MAX_HANDSHAKE_RETRIES, MAX_PEERS, MAX_PREFIXES } from './constants.js';
@@ -22,23 +22,12 @@ import { Handshakes } from './handshakes.js';
 import { Inbound } from './inbound.js';
 import { isZero } from './messages.js';
 import { Outbound } from './outbound.js';
-import { type Peer, Pending, type Session } from './peer.js';
+import { Pending, type Session } from './peer.js';
 import { Sessions } from './sessions.js';
 import { type DeviceEvent, type Environment, State } from './state.js';
 import { Timer } from './timers.js';
 
 export type { DeviceEvent, Environment } from './state.js';
-
-/** Where a reader of the peers stopped. */
-export interface PeerCursor {
-  /** The next one to tell, or undefined at the end. */
-  readonly peer: Peer | undefined;
-}
-
-export type PeerVisitor = (
-  head: PeerHead,
-  forEachAllowedIp: (visit: (address: Uint8Array, cidr: number) => void) => void,
-) => void;
 
 export class Device {
   readonly #state: State;
@@ -220,30 +209,18 @@ export class Device {
     return { ...(!isZero(privateKey) && { privateKey: privateKey.slice() }), listenPort, fwmark };
   }
 
-  /** The peers in the order they were added, a part at a time. @param cursor of the last call, or none */
-  peers(limit: number, cursor?: PeerCursor): { peers: PeerStatus[]; cursor: PeerCursor } {
-    const peers: PeerStatus[] = [];
-    const next = this.readPeers(limit, cursor, (head, forEachAllowedIp) => {
-      const allowedIps: AllowedIp[] = [];
-      forEachAllowedIp((address, cidr) => allowedIps.push({ address: address.slice(), cidr }));
-      peers.push({ ...head, allowedIps });
-    });
-    return { peers, cursor: next };
+  /** The peers in the order they were added. */
+  peers(): PeerStatus[] {
+    const copy = ({ address, cidr }: AllowedIp): AllowedIp => ({ address: address.slice(), cidr });
+    return Array.from(this.readPeers(), (peer) => ({ ...peer, allowedIps: Array.from(peer.allowedIps, copy) }));
   }
 
-  /**
-   * As {@link peers}, without making an object of each prefix.
-   * @param visit may call its second argument, whose callback is given an address that is good for that call
-   */
-  readPeers(limit: number, cursor: PeerCursor | undefined, visit: PeerVisitor): PeerCursor {
-    let peer = cursor ? cursor.peer : this.#state.peers.first;
-    for (let count = 0; peer && count < limit; peer = peer.next) {
-      if (peer.removed) continue;
-      const told = peer;
-      count++;
-      visit(this.#configuration.status(peer), (each) => this.#configuration.forEachAllowedIp(told, each));
+  /** As {@link peers}, read as they are asked for: a prefix is good until the next one is. Changes may come in between. */
+  *readPeers(): Generator<StreamedPeerStatus> {
+    for (let peer = this.#state.peers.first; peer; peer = peer.next) {
+      if (!peer.removed)
+        yield { ...this.#configuration.status(peer), allowedIps: this.#configuration.allowedIps(peer) };
     }
-    return { peer };
   }
 
   drops(): DropCounts {

@@ -7,12 +7,15 @@
  *
  *     change   u8 flags, privateKey? 32, listenPort? u16, fwmark? u32, peers u32, prefixes u32, the peers
  *     peer     u8 flags, publicKey 32, presharedKey? 32, endpoint?, keepalive? u16, prefixes u32, the prefixes
+ *     statuses u32, each of them: u8 1 and the status, or u8 0 where only more prefixes of the last peer follow;
+ *              prefixes u32, the prefixes
  *     status   publicKey 32, presharedKey 32, u8 1 and endpoint or u8 0, keepalive u16, last handshake f64,
- *              received f64, sent f64, prefixes u32, the prefixes
+ *              received f64, sent f64
  *     endpoint u8 4 or 16, the address, port u16, scope u32
  *     prefix   u8 4 or 16 (20 or 32 to take it away), u8 length, the address
  */
 import type {
+  AllowedIp,
   AllowedIpChange,
   DeviceChange,
   PeerChange,
@@ -20,8 +23,9 @@ import type {
   PeerStatus,
   StreamedChange,
   StreamedPeerChange,
+  StreamedPeerStatus,
 } from '../core/change.js';
-import type { Device, PeerCursor } from '../core/device.js';
+import type { Device } from '../core/device.js';
 import type { Endpoint } from '../core/endpoint.js';
 
 const DEVICE = { privateKey: 1, listenPort: 2, fwmark: 4, replacePeers: 8 } as const;
@@ -228,39 +232,53 @@ function* decodePrefixes(reader: Reader, count: number): Generator<AllowedIpChan
   for (let i = 0; i < count; i++) yield reader.prefix();
 }
 
-/**
- * Encodes the next peers: at most `peers`, and no more once there are `bytes`.
- * @returns the message, and where to go on; undefined at the end
- */
-export function encodeStatus(
-  device: Device,
-  peers: number,
-  bytes: number,
-  from: PeerCursor | undefined,
-): { message: ArrayBuffer; cursor: PeerCursor } | undefined {
-  const writer = new Writer(bytes);
-  writer.u32(0);
-  let count = 0;
-  let cursor = from;
-  let before: number;
-  do {
-    before = count;
-    cursor = device.readPeers(1, cursor, (head, forEachAllowedIp) => {
-      count++;
-      encodeHead(writer, head);
-      const at = writer.length;
-      let prefixes = 0;
-      writer.u32(0);
-      forEachAllowedIp((address, cidr) => {
-        prefixes++;
-        writer.prefix(address, cidr);
-      });
-      writer.setU32(at, prefixes);
-    });
-  } while (count > before && count < peers && writer.length + STEP < bytes);
-  if (count === 0) return undefined;
-  writer.setU32(0, count);
-  return { message: writer.finish(), cursor };
+/** Writes the peers of a device into messages of a bounded size; one peer's prefixes may take several. */
+export class StatusEncoder {
+  readonly #peers: Generator<StreamedPeerStatus>;
+  /** What is left of the peer begun last. */
+  #prefixes: Iterator<AllowedIp> | undefined;
+
+  constructor(device: Device) {
+    this.#peers = device.readPeers();
+  }
+
+  /**
+   * @param peers in a message at most, and no more once there are `bytes`
+   * @returns undefined at the end
+   */
+  next(peers: number, bytes: number): ArrayBuffer | undefined {
+    const writer = new Writer(bytes);
+    writer.u32(0);
+    let count = 0;
+    for (; count < peers && writer.length + 2 * STEP <= bytes; count++) {
+      if (this.#prefixes) writer.u8(0);
+      else {
+        const peer = this.#peers.next().value as StreamedPeerStatus | undefined;
+        if (!peer) break;
+        writer.u8(1);
+        encodeHead(writer, peer);
+        this.#prefixes = peer.allowedIps;
+      }
+      this.#encodePrefixes(writer, bytes);
+    }
+    if (count === 0) return undefined;
+    writer.setU32(0, count);
+    return writer.finish();
+  }
+
+  #encodePrefixes(writer: Writer, bytes: number): void {
+    const at = writer.length;
+    writer.u32(0);
+    for (let prefixes = 0; writer.length + STEP <= bytes; prefixes++) {
+      const next = this.#prefixes!.next();
+      if (next.done) {
+        this.#prefixes = undefined;
+        return;
+      }
+      writer.prefix(next.value.address, next.value.cidr);
+      writer.setU32(at, prefixes + 1);
+    }
+  }
 }
 
 function encodeHead(writer: Writer, peer: PeerHead): void {
@@ -276,21 +294,30 @@ function encodeHead(writer: Writer, peer: PeerHead): void {
   writer.f64(peer.txBytes);
 }
 
-/** @returns peers whose keys and addresses are views of the message: who wipes them wipes it */
-export function decodeStatus(message: ArrayBuffer): PeerStatus[] {
+/**
+ * @param last the peer at the end of the message before: more prefixes of it may follow, and are put to it
+ * @returns the peers that begin here; their keys and addresses are views of the message: who wipes them wipes it
+ */
+export function decodeStatus(message: ArrayBuffer, last?: PeerStatus): PeerStatus[] {
   const reader = new Reader(message);
-  return Array.from({ length: reader.u32() }, () => {
-    const publicKey = reader.bytes(KEY_SIZE);
-    const presharedKey = reader.bytes(KEY_SIZE);
-    return {
-      publicKey,
-      presharedKey,
-      ...(reader.u8() === 1 && { endpoint: reader.endpoint() }),
-      persistentKeepaliveInterval: reader.u16(),
-      lastHandshakeTimeMs: reader.f64(),
-      rxBytes: reader.f64(),
-      txBytes: reader.f64(),
-      allowedIps: Array.from({ length: reader.u32() }, () => reader.prefix()),
-    };
-  });
+  const peers: PeerStatus[] = [];
+  for (let left = reader.u32(); left > 0; left--) {
+    if (reader.u8() === 1) peers.push(decodeHead(reader));
+    const allowedIps = (peers.at(-1) ?? last)?.allowedIps as AllowedIp[];
+    for (let prefixes = reader.u32(); prefixes > 0; prefixes--) allowedIps.push(reader.prefix());
+  }
+  return peers;
+}
+
+function decodeHead(reader: Reader): PeerStatus {
+  return {
+    publicKey: reader.bytes(KEY_SIZE),
+    presharedKey: reader.bytes(KEY_SIZE),
+    ...(reader.u8() === 1 && { endpoint: reader.endpoint() }),
+    persistentKeepaliveInterval: reader.u16(),
+    lastHandshakeTimeMs: reader.f64(),
+    rxBytes: reader.f64(),
+    txBytes: reader.f64(),
+    allowedIps: [],
+  };
 }

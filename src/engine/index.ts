@@ -119,11 +119,16 @@ class WorkerEngine implements Engine {
 
   async *peers(): AsyncIterable<readonly PeerStatus[]> {
     const reader = this.#nextReader++;
+    /** Told once it is complete: its prefixes may go on in the next message. */
+    let last: PeerStatus[] = [];
     for (;;) {
       const reply = await this.#ask({ type: 'peers', reader });
-      if (reply.type !== 'peers' || reply.peers === undefined) return;
-      yield decodeStatus(reply.peers);
+      if (reply.type !== 'peers' || reply.peers === undefined) break;
+      const peers = [...last, ...decodeStatus(reply.peers, last[0])];
+      last = peers.splice(-1);
+      if (peers.length > 0) yield peers;
     }
+    if (last.length > 0) yield last;
   }
 
   async close(): Promise<void> {

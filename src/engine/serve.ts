@@ -3,16 +3,15 @@
  * worker's entry, of which the product has one (worker.ts).
  */
 import { type MessagePort, parentPort, receiveMessageOnPort, workerData } from 'node:worker_threads';
-import type { PeerCursor } from '../core/device.js';
 import type { Keystream } from '../crypto/aead.js';
 import type { Crypto } from '../crypto/index.js';
 import { EventFd } from '../linux/poll.js';
-import { decodeChange, encodeStatus } from './codec.js';
+import { decodeChange, StatusEncoder } from './codec.js';
 import { DataPlane } from './data-plane.js';
 import { HeldDescriptors } from './held.js';
 import type { Reply, Request, WorkerSettings } from './protocol.js';
 
-/** Peers told in one message, and bytes after which no other begins: less than a millisecond's work. */
+/** Peers told in one message, and its size: less than a millisecond's work. */
 const PEERS_A_CHUNK = 256;
 const CHUNK_BYTES = 32_768;
 /** Walks through the peers under way at once; the oldest makes way. */
@@ -23,7 +22,7 @@ const STEPS_A_LOOK = 64;
 
 const port = parentPort as MessagePort;
 const say = (reply: Reply, ...handedOver: ArrayBuffer[]): void => port.postMessage(reply, handedOver);
-const readers = new Map<number, PeerCursor>();
+const readers = new Map<number, StatusEncoder>();
 
 /** A change under way. The main thread sends the next one when this one is done. */
 interface Changing {
@@ -34,15 +33,16 @@ interface Changing {
 let changing: Changing | undefined;
 
 function readPeers(plane: DataPlane, request: Extract<Request, { type: 'peers' }>): void {
-  const got = encodeStatus(plane.device, PEERS_A_CHUNK, CHUNK_BYTES, readers.get(request.reader));
+  const reader = readers.get(request.reader) ?? new StatusEncoder(plane.device);
   readers.delete(request.reader);
-  if (!got) return say({ type: 'peers', id: request.id });
-  readers.set(request.reader, got.cursor);
+  const message = reader.next(PEERS_A_CHUNK, CHUNK_BYTES);
+  if (!message) return say({ type: 'peers', id: request.id });
+  readers.set(request.reader, reader);
   for (const oldest of readers.keys()) {
     if (readers.size <= MAX_READERS) break;
     readers.delete(oldest);
   }
-  say({ type: 'peers', id: request.id, peers: got.message }, got.message);
+  say({ type: 'peers', id: request.id, peers: message }, message);
 }
 
 function report(plane: DataPlane, id: number): void {

@@ -50,10 +50,10 @@ class Reference {
 
 function listing(table: AllowedIps, peer: number): string[] {
   const found: string[] = [];
-  table.forEachOfPeer(peer, (address, cidr) => {
+  for (const { address, cidr } of table.ofPeer(peer)) {
     assert.match(toBits(address).slice(cidr), /^0*$/, 'host bits are cleared');
     found.push(toBits(address).slice(0, cidr));
-  });
+  }
   return found;
 }
 

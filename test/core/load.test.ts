@@ -114,7 +114,7 @@ describe('cookie replies', () => {
       'the cookie was taken',
     );
     assert.deepEqual([again.to.address, again.to.port], [b.address.address, b.address.port]);
-    const [status] = a.device.peers(1).peers;
+    const [status] = a.device.peers();
     assert.deepEqual([status!.endpoint!.port, status!.rxBytes], [b.address.port, 0]);
   });
 });

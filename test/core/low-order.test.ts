@@ -73,7 +73,7 @@ function response(noise: Noise, request: Datagram, to: Node): Datagram {
 /** The node drops the datagram as a bad handshake, and nothing else comes of it. */
 function refuses(network: Network, node: Node, datagram: Datagram): void {
   const seen = (): unknown => ({
-    peers: node.device.peers(9).peers,
+    peers: node.device.peers(),
     events: node.events.length,
     keys: node.keys.length,
     timeout: node.device.nextTimeout(),

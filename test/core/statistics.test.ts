@@ -14,7 +14,7 @@ const there = ipPacket('10.0.0.1', '10.0.0.2', 50);
 const back = ipPacket('10.0.0.2', '10.0.0.1', 50);
 
 function status(node: Node): PeerStatus {
-  return node.device.peers(1).peers[0]!;
+  return node.device.peers()[0]!;
 }
 
 function bytes(node: Node): { rx: number; tx: number } {
