@@ -22,6 +22,7 @@ import type { Effort, Group, Results } from './results.js';
 import { measureRootless } from './rootless.js';
 import { measureScale } from './scale.js';
 import { measureSoak } from './soak.js';
+import { measureStall } from './stall.js';
 import { measureTables } from './tables.js';
 import { judge, TARGET_HEADER } from './targets.js';
 import { measureStart } from './wg-start.js';
@@ -59,6 +60,7 @@ async function measure(options: Options, args: readonly string[]): Promise<Resul
       const floodRounds = subjects.size === 1 ? rounds : 1;
       if (subjects.has('flood')) groups.push(...(await measureFlood({ ...run, rounds: floodRounds })));
       if (subjects.has('scale')) groups.push(...(await measureScale(run)));
+      if (subjects.has('stall')) groups.push(...(await measureStall(run)));
     }
   }
   if (soak === 0 && subjects.has('rootless')) groups.push(...(await streams(options, version, say, fail)));

@@ -7,7 +7,7 @@ const MICRO_SUBJECTS = ['aead', 'offload', 'replay', 'tables', 'config', 'wg'] a
 export type MicroSubject = (typeof MICRO_SUBJECTS)[number];
 
 /** Of daemons that are started for it alone. */
-export const DAEMON_SUBJECTS = ['handshakes', 'flood', 'scale'] as const;
+export const DAEMON_SUBJECTS = ['handshakes', 'flood', 'scale', 'stall'] as const;
 
 const SUBJECTS: readonly string[] = [...NETWORK_SUBJECTS, ...DAEMON_SUBJECTS, 'rootless', ...MICRO_SUBJECTS];
 
@@ -21,7 +21,7 @@ const CONTESTANTS: readonly ContestantId[] = [
   'ceiling',
 ];
 /** Left out of a quick run: a percentile that wants thousands of pings, ten streams a round, floods. */
-const SLOW_SUBJECTS: readonly string[] = ['tail', 'rootless', 'flood'];
+const SLOW_SUBJECTS: readonly string[] = ['tail', 'rootless', 'flood', 'stall'];
 const QUICK_CONTESTANTS: readonly ContestantId[] = ['typetun', 'wireguard-go', 'ceiling'];
 
 export const USAGE: string = `usage: npm run bench -- [options]

@@ -12,8 +12,8 @@ import { HeldDescriptors } from './held.js';
 import type { Reply, Request, WorkerSettings } from './protocol.js';
 
 /** Peers told in one message, and its size: less than a millisecond's work. */
-const PEERS_A_CHUNK = 256;
-const CHUNK_BYTES = 32_768;
+const PEERS_A_CHUNK = 64;
+const CHUNK_BYTES = 16_384;
 /** Walks through the peers under way at once; the oldest makes way. */
 const MAX_READERS = 64;
 /** How long a change is worked on before packets have their turn, and steps between two looks at the clock. */
