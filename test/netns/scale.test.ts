@@ -1,0 +1,135 @@
+/**
+ * Very many peers, and one with very many prefixes: told and told of whole, while packets of another peer go on; and
+ * memory that does not grow from one round of adding and removing them to the next.
+ */
+import assert from 'node:assert/strict';
+import { randomBytes } from 'node:crypto';
+import { readFileSync } from 'node:fs';
+import { connect } from 'node:net';
+import { it } from 'node:test';
+import { setTimeout as sleep } from 'node:timers/promises';
+import { FULL } from './environment.js';
+import { type Device, type Lab, withLab, withNamespaces } from './harness.js';
+import { endpoints, ping, tunnel, V4 } from './topology.js';
+
+const PEERS = FULL ? 100_000 : 5_000;
+const PREFIXES = FULL ? 1_000_000 : 50_000;
+const ROUNDS = FULL ? 10 : 4;
+/** What the last round may leave over the second. A sample's memory is a small part of the process's. */
+const MAX_GROWTH = FULL ? 1.05 : 1.25;
+const SETTLE_MS = FULL ? 3_000 : 1_500;
+
+function address(net: number, i: number): string {
+  return `${net}.${i >>> 16}.${(i >>> 8) & 255}.${i & 255}/32`;
+}
+
+function newKeys(count: number): string[] {
+  const bytes = randomBytes(32 * count).toString('hex');
+  return Array.from({ length: count }, (_, i) => bytes.slice(64 * i, 64 * (i + 1)));
+}
+
+/** As `uapi`, for requests and answers of many megabytes. */
+function exchange(name: string, request: string): Promise<string> {
+  return new Promise((resolve, reject) => {
+    const parts: string[] = [];
+    const socket = connect(`/var/run/wireguard/${name}.sock`, () => socket.write(request));
+    socket.setEncoding('latin1').on('data', (text: string) => {
+      parts.push(text);
+      if (text.endsWith('\n\n')) socket.end();
+    });
+    socket.on('error', reject).on('close', () => resolve(parts.join('')));
+  });
+}
+
+async function set(device: Device, lines: readonly string[]): Promise<void> {
+  assert.equal(await exchange(device.name, `set=1\n${lines.join('\n')}\n\n`), 'errno=0\n\n');
+}
+
+async function told(device: Device, line: string): Promise<string[]> {
+  const answer = await exchange(device.name, 'get=1\n\n');
+  assert.ok(answer.endsWith('errno=0\n\n'));
+  return answer.split('\n').filter((one) => one.startsWith(line));
+}
+
+/** The least within some seconds: a collector may take its time. */
+async function settledKib({ daemon }: Device): Promise<number> {
+  let least = Number.POSITIVE_INFINITY;
+  for (const until = performance.now() + SETTLE_MS; performance.now() < until; await sleep(100)) {
+    const status = readFileSync(`/proc/${daemon.child.pid}/status`, 'utf8');
+    least = Math.min(least, Number(/VmRSS:\s+(\d+) kB/.exec(status)?.[1]));
+  }
+  return least;
+}
+
+async function rounds(lab: Lab): Promise<void> {
+  await lab.namespace(1);
+  const device = await lab.device('typetun', 1, { env: { LOG_LEVEL: 'error' } });
+  const after: number[] = [];
+  for (let round = 0; round < ROUNDS; round++) {
+    const keys = newKeys(PEERS);
+    await set(
+      device,
+      keys.map((key, i) => `public_key=${key}\nallowed_ip=${address(10, i)}`),
+    );
+    assert.equal((await told(device, 'public_key=')).length, PEERS);
+    // By one word, and one by one.
+    if (round % 2 === 0) await set(device, ['replace_peers=true']);
+    else
+      await set(
+        device,
+        keys.map((key) => `public_key=${key}\nremove=true`),
+      );
+    assert.deepEqual(await told(device, 'public_key='), []);
+    after.push(await settledKib(device));
+  }
+  const [, second = 0] = after;
+  assert.ok(after.at(-1)! <= second * MAX_GROWTH, `resident after each round, KiB: ${after.join(' ')}`);
+}
+
+async function besides(lab: Lab): Promise<void> {
+  const [a, b] = await tunnel(lab, ['typetun', 'typetun'], { daemon: { env: { LOG_LEVEL: 'error' } } });
+  await endpoints(lab, a, b, '127.0.0.1');
+  await ping(lab, 1, V4[1]);
+  const pings = lab.spawn(1, ['ping', '-n', '-q', '-i', '0.01', V4[1]]);
+  const [one = ''] = newKeys(1);
+  const many = newKeys(PEERS);
+  const prefixes = Array.from({ length: PREFIXES }, (_, i) => `allowed_ip=${address(11, i)}`);
+  await set(
+    a,
+    many.map((key, i) => `public_key=${key}\nallowed_ip=${address(10, i)}`),
+  );
+  await set(a, [`public_key=${one}`, ...prefixes]);
+  // One peer's prefixes come in many messages: all of them under its one head, in their order.
+  const answer = await exchange(a.name, 'get=1\n\n');
+  const from = answer.indexOf(`public_key=${one}\n`);
+  assert.equal(answer.indexOf('public_key=', from + 1), -1, 'the last peer, told once');
+  const own = answer.slice(from).split('\n');
+  assert.deepEqual(
+    own.filter((line) => line.startsWith('allowed_ip=')),
+    prefixes,
+  );
+  assert.equal((await told(a, 'public_key=')).length, PEERS + 2);
+  await set(a, [`public_key=${one}`, 'replace_allowed_ips=true', 'allowed_ip=11.0.0.7/32']);
+  assert.equal((await told(a, 'allowed_ip=11.')).length, 1);
+  await set(
+    a,
+    [one, ...many].map((key) => `public_key=${key}\nremove=true`),
+  );
+  assert.equal((await told(a, 'public_key=')).length, 1);
+  pings.child.kill('SIGINT');
+  await pings.end(20_000);
+  const [, sent, received] = /(\d+) packets transmitted, (\d+) received/.exec(pings.stdout) ?? [];
+  // The last one may be on its way when ping is told to end.
+  assert.ok(Number(sent) > 10 && Number(received) >= Number(sent) - 1, pings.stdout);
+}
+
+withNamespaces(import.meta.filename, () => {
+  it('peers added and removed again and again leave no memory behind', { timeout: 900_000 }, () => withLab(rounds));
+  it(
+    'many peers, and one with many prefixes, are told whole while another peer loses no packet',
+    {
+      timeout: 300_000,
+    },
+    () => withLab(besides),
+  );
+});
