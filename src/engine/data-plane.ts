@@ -112,44 +112,50 @@ export class DataPlane {
 
   /** Runs until {@link end}, or until the device is deleted. @param onWake called when somebody signalled */
   run(onWake: () => void): void {
-    while (!this.#ended) {
-      this.#poller.wait(this.#timeout());
-      const now = bootTimeMs();
-      const wake = this.#poller.got(WAKE);
-      const routes = this.#poller.got(ROUTES);
-      // Looking at the device sets its place anew: what was got is read first.
-      const tun = this.#poller.got(TUN);
-      const link = this.#poller.got(LINK);
-      demandOpen(wake | routes | tun | link);
-      if (wake !== 0) {
-        this.#wake.drain();
-        onWake();
-        if (this.#ended) return;
-      }
-      if (routes !== 0) {
-        this.#routes.drain();
-        this.#path.sender.routesChanged();
-      }
-      if (link !== 0 || (tun & (POLLERR | POLLHUP | POLLOUT)) !== 0 || this.#watcher.isDue(now)) this.#look();
-      if (!this.#up) continue;
-      const sockets = this.#sockets.all;
-      // What comes in may be answered before the writing of it returns: the TUN is asked without a poll then.
-      let readable = (tun & POLLIN) !== 0 || this.#path.busy;
-      for (let i = 0; i < sockets.length; i++) {
-        const got = this.#poller.got(SOCKETS + i);
-        if (got === 0) continue;
-        demandOpen(got);
-        this.#path.receive(sockets[i]!, now);
-        readable = true;
-      }
-      this.#handshakesWaiting = this.device.processHandshakes(HANDSHAKES_A_TURN, now);
-      this.#flush(now);
-      if (readable) this.#readTun(now);
-      if (now >= this.device.nextTimeout()) this.device.handleTimeout(now);
-      this.#flush(now);
-      this.#path.account();
+    for (let now = bootTimeMs(); !this.#ended; ) {
+      // Counting from the beginning of the last turn saves a call to the clock, and is late by that turn at most.
+      this.#poller.wait(this.#timeout(now));
+      now = bootTimeMs();
+      this.#turn(now, onWake);
+    }
+  }
+
+  /** A function of its own, entered anew each time: V8 optimizes that sooner than a loop that is never left. */
+  #turn(now: number, onWake: () => void): void {
+    const wake = this.#poller.got(WAKE);
+    const routes = this.#poller.got(ROUTES);
+    // Looking at the device sets its place anew: what was got is read first.
+    const tun = this.#poller.got(TUN);
+    const link = this.#poller.got(LINK);
+    demandOpen(wake | routes | tun | link);
+    if (wake !== 0) {
+      this.#wake.drain();
+      onWake();
+      if (this.#ended) return;
+    }
+    if (routes !== 0) {
+      this.#routes.drain();
+      this.#path.sender.routesChanged();
+    }
+    if (link !== 0 || (tun & (POLLERR | POLLHUP | POLLOUT)) !== 0 || this.#watcher.isDue(now)) this.#look();
+    if (!this.#up) return;
+    const sockets = this.#sockets.all;
+    // What comes in may be answered before the writing of it returns: the TUN is asked without a poll then.
+    let readable = (tun & POLLIN) !== 0 || this.#path.busy;
+    for (let i = 0; i < sockets.length; i++) {
+      const got = this.#poller.got(SOCKETS + i);
+      if (got === 0) continue;
+      demandOpen(got);
+      this.#path.receive(sockets[i]!, now);
+      readable = true;
+    }
+    this.#handshakesWaiting = this.device.processHandshakes(HANDSHAKES_A_TURN, now);
+    if (readable) this.#readTun(now);
+    if (now >= this.device.nextTimeout()) {
+      this.device.handleTimeout(now);
       this.#tellOffloads();
     }
+    this.#flush(now);
   }
 
   end(): void {
@@ -192,6 +198,7 @@ export class DataPlane {
   }
 
   report(): DeviceReport {
+    this.#path.account();
     const link = { up: this.#up, bindError: this.#bindError };
     return { ...this.device.status(), drops: this.device.drops(), offloads: this.#offloadsInUse(), ...link };
   }
@@ -207,9 +214,9 @@ export class DataPlane {
     this.#tun.close();
   }
 
-  #timeout(): number {
+  #timeout(now: number): number {
     if (this.#handshakesWaiting > 0 || this.#path.busy) return 0;
-    const next = this.#up ? this.device.nextTimeout() - bootTimeMs() : Number.POSITIVE_INFINITY;
+    const next = this.#up ? this.device.nextTimeout() - now : Number.POSITIVE_INFINITY;
     return Math.min(next, this.#watcher.intervalMs);
   }
 
@@ -251,7 +258,9 @@ export class DataPlane {
       'debug',
       `Interface state was ${up ? 'Down' : 'Up'}, requested ${up ? 'Up' : 'Down'}, now ${up ? 'Up' : 'Down'}`,
     );
-    if (up) this.#flush(bootTimeMs());
+    if (!up) return;
+    this.#flush(bootTimeMs());
+    this.#tellOffloads();
   }
 
   #watchSockets(): void {

@@ -23,6 +23,8 @@ import { TunWriter } from './tun-writer.js';
 
 /** Batches taken from one source before the others have their turn. */
 const ROUNDS = 2;
+/** Milliseconds without a packet from the TUN after which the next one is thought to come alone. */
+const PAUSE_MS = 1;
 
 export class PacketPath {
   readonly device: Device;
@@ -36,6 +38,8 @@ export class PacketPath {
   readonly #outbound: PacketBatch = new PacketBatch(SEND_ROWS);
   #pending: PacketBatch = new PacketBatch(SEND_ROWS);
   #sockets: readonly UdpSocket[] = [];
+  /** When the TUN was read last. */
+  #readMs = 0;
 
   /**
    * @param makeCrypto makes the cipher, for packets in this memory
@@ -93,8 +97,11 @@ export class PacketPath {
   /** @returns 0, or the -errno of a TUN that has gone wrong */
   readTun(now: number): number {
     const batch = this.#outbound;
+    // After a pause a packet mostly comes alone, and leaves before the TUN is asked for more.
+    const alone = now - this.#readMs > PAUSE_MS;
+    this.#readMs = now;
     for (let round = 0; round < ROUNDS; round++) {
-      const end = this.#reader.read(batch);
+      const end = this.#reader.read(batch, alone);
       if (batch.count > 0) {
         this.device.planOutbound(batch, now);
         this.#transmit(batch, now);

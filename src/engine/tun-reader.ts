@@ -6,6 +6,7 @@
  * fit the batch stays where it is until the next one.
  */
 import { HEADROOM, type PacketBatch } from '../core/batch.js';
+import { Errno } from '../linux/errno.js';
 import { type TunDevice, VNET_HEADER_SIZE } from '../linux/tun.js';
 import { Splitter } from '../offload/split.js';
 import { footprint, MAX_PACKET, type PacketArena, READ_AT, READ_END, SEND_AT, SEND_END } from './arena.js';
@@ -42,9 +43,10 @@ export class TunReader {
 
   /**
    * Fills the batch from the start.
+   * @param alone stops at the first packet, as if there were no other: a poll tells if there is
    * @returns 0 when there may be more, or the -errno that ended the reading
    */
-  read(batch: PacketBatch): number {
+  read(batch: PacketBatch, alone = false): number {
     const header = this.#header;
     let to = SEND_AT;
     batch.count = 0;
@@ -59,6 +61,7 @@ export class TunReader {
       if (packets === 1) {
         batch.offset[batch.count] = place;
         batch.length[batch.count++] = length;
+        if (alone) return -Errno.EAGAIN;
         at += footprint(length);
       } else if (packets > 1) {
         this.#left = packets;

@@ -248,7 +248,7 @@ export class UdpSender {
     view.setInt32(at + 8, v4 ? SOL_IP : SOL_IPV6, true);
     view.setInt32(at + 12, v4 ? IP_PKTINFO : IPV6_PKTINFO, true);
     const data = at + CMSG_HEADER;
-    this.#memory.fill(0, data, data + 24);
+    for (let at = data; at < data + 24; at += 8) view.setFloat64(at, 0, true);
     if (v4) for (let k = 0; k < 4; k++) this.#memory[data + 4 + k] = bytes[row + 24 + k]!;
     else {
       for (let k = 0; k < 16; k++) this.#memory[data + k] = bytes[row + 24 + k]!;

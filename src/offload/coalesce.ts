@@ -90,6 +90,7 @@ export class Coalescer {
    */
   run(rows: Rows, groups: Groups): void {
     if (rows.count > this.#capacity) throw new RangeError(`${rows.count} rows, capacity ${this.#capacity}`);
+    if (rows.count === 1 && rows.length[0]! >= 0) return this.#single(rows, groups);
     this.#groups = 0;
     this.#closeAll();
     for (let row = 0; row < rows.count; row++) {
@@ -123,6 +124,16 @@ export class Coalescer {
       clearVirtio(view, packet);
       groups.set(vector, packet - VIRTIO_HEADER_SIZE, VIRTIO_HEADER_SIZE + header + length);
     }
+  }
+
+  /** A lone packet, as it came: there is nothing to look for. */
+  #single(rows: Rows, groups: Groups): void {
+    const at = rows.offset[0]!;
+    clearVirtio(this.#arena.view, at);
+    groups.set(0, at - VIRTIO_HEADER_SIZE, VIRTIO_HEADER_SIZE + rows.length[0]!);
+    groups.first[0] = 0;
+    groups.packets[0] = 1;
+    groups.count = 1;
   }
 
   #closeAll(): void {
