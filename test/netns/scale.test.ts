@@ -1,6 +1,6 @@
 /**
  * Very many peers, and one with very many prefixes: told and told of whole, while packets of another peer go on; and
- * memory that does not grow from one round of adding and removing them to the next.
+ * memory that does not grow from one round of adding and removing them to the next; and sessions with all of many.
  */
 import assert from 'node:assert/strict';
 import { randomBytes } from 'node:crypto';
@@ -8,8 +8,9 @@ import { readFileSync } from 'node:fs';
 import { connect } from 'node:net';
 import { it } from 'node:test';
 import { setTimeout as sleep } from 'node:timers/promises';
+import { fileURLToPath } from 'node:url';
 import { FULL } from './environment.js';
-import { type Device, type Lab, withLab, withNamespaces } from './harness.js';
+import { type Device, type Lab, until, withLab, withNamespaces } from './harness.js';
 import { endpoints, ping, tunnel, V4 } from './topology.js';
 
 const PEERS = FULL ? 100_000 : 5_000;
@@ -17,10 +18,18 @@ const PREFIXES = FULL ? 1_000_000 : 50_000;
 const ROUNDS = FULL ? 10 : 4;
 /** What the last round may leave over the second. A sample's memory is a small part of the process's. */
 const MAX_GROWTH = FULL ? 1.05 : 1.25;
+/** Peers with sessions, pings of each, and what one may take at most: keys, windows and contexts of the cipher. */
+const LIVE = FULL ? 1_000 : 200;
+const PINGS = 20;
+const MAX_LIVE_KIB = 64;
 const SETTLE_MS = FULL ? 3_000 : 1_500;
 
 function address(net: number, i: number): string {
   return `${net}.${i >>> 16}.${(i >>> 8) & 255}.${i & 255}/32`;
+}
+
+function peerAddress(i: number): string {
+  return `10.60.${i >> 8}.${i & 255}/32`;
 }
 
 function newKeys(count: number): string[] {
@@ -54,7 +63,7 @@ async function told(device: Device, line: string): Promise<string[]> {
 /** The least within some seconds: a collector may take its time. */
 async function settledKib({ daemon }: Device): Promise<number> {
   let least = Number.POSITIVE_INFINITY;
-  for (const until = performance.now() + SETTLE_MS; performance.now() < until; await sleep(100)) {
+  for (const end = performance.now() + SETTLE_MS; performance.now() < end; await sleep(100)) {
     const status = readFileSync(`/proc/${daemon.child.pid}/status`, 'utf8');
     least = Math.min(least, Number(/VmRSS:\s+(\d+) kB/.exec(status)?.[1]));
   }
@@ -123,8 +132,39 @@ async function besides(lab: Lab): Promise<void> {
   assert.ok(Number(sent) > 10 && Number(received) >= Number(sent) - 1, pings.stdout);
 }
 
+/** Every one of many peers has a session at the same time, and traffic in both directions. */
+async function crowd(lab: Lab): Promise<void> {
+  await lab.namespace(1);
+  const device = await lab.device('typetun', 1, { env: { LOG_LEVEL: 'error' } });
+  await lab.wg(`set ${device.name} listen-port 5`);
+  await lab.in(1, `ip address add 10.60.255.254/16 dev ${device.name}; ip link set ${device.name} up`);
+  const program = fileURLToPath(new URL('./crowd.js', import.meta.url));
+  const words = [process.execPath, program, '5', device.publicKey, `${LIVE}`, `${PINGS}`];
+  const clients = lab.spawn(1, words, { input: null });
+  await clients.prints(']\n');
+  const keys = JSON.parse(clients.stdout) as string[];
+  await set(
+    device,
+    keys.map((key, i) => `public_key=${Buffer.from(key, 'base64').toString('hex')}\nallowed_ip=${peerAddress(i)}`),
+  );
+  const before = await settledKib(device);
+  clients.child.stdin!.write('go\n');
+  await until('every peer to be answered', () => clients.stdout.split('\n').length > 2, 120_000);
+  assert.deepEqual(JSON.parse(clients.stdout.split('\n')[1]!), new Array(LIVE).fill(PINGS));
+  // All of them shook hands, and each was counted by itself.
+  const handshakes = await told(device, 'last_handshake_time_sec=');
+  assert.ok(handshakes.length === LIVE && handshakes.every((line) => !line.endsWith('=0')));
+  const received = await told(device, 'rx_bytes=');
+  assert.ok(received.every((line) => Number(line.slice(9)) >= 148 + PINGS * 64));
+  const grown = (await settledKib(device)) - before;
+  assert.ok(grown < LIVE * MAX_LIVE_KIB, `${(grown / LIVE).toFixed(1)} KiB a live peer`);
+  clients.child.stdin!.write('end\n');
+  await clients.end(30_000);
+}
+
 withNamespaces(import.meta.filename, () => {
   it('peers added and removed again and again leave no memory behind', { timeout: 900_000 }, () => withLab(rounds));
+  it('peers with sessions and traffic, all at the same time', { timeout: 240_000 }, () => withLab(crowd));
   it(
     'many peers, and one with many prefixes, are told whole while another peer loses no packet',
     {
