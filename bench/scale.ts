@@ -75,7 +75,7 @@ export async function ask(name: string, request: Buffer | string): Promise<Answe
 async function settledMib(device: Device): Promise<number> {
   let least = Number.POSITIVE_INFINITY;
   for (const start = performance.now(); performance.now() - start < SETTLE_MS; await sleep(100)) {
-    least = Math.min(least, residentMib([device]));
+    least = Math.min(least, residentMib([device], 'RssAnon'));
   }
   return least;
 }

@@ -66,11 +66,14 @@ export function cpuSeconds(devices: readonly Device[]): number {
   return nanoseconds / 1e9;
 }
 
+/** Of /proc/PID/status, proc(5): all that is in memory, and what of it is no file's. */
+type Resident = 'VmRSS' | 'RssAnon';
+
 /** Resident memory of the larger of the daemons, in MiB. */
-export function residentMib(devices: readonly Device[]): number {
+export function residentMib(devices: readonly Device[], what: Resident = 'VmRSS'): number {
   const kib = devices.map((device) => {
     const status = readFileSync(`/proc/${pidOf(device)}/status`, 'utf8');
-    return Number(/^VmRSS:\s+(\d+) kB$/m.exec(status)?.[1]);
+    return Number(new RegExp(`^${what}:\\s+(\\d+) kB$`, 'm').exec(status)?.[1]);
   });
   return Math.max(...kib) / 1024;
 }

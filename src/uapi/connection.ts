@@ -56,7 +56,7 @@ export interface UapiShared {
 const MAX_OPERATION_BYTES = 16;
 /** How long a client that was refused may go on writing before it is cut off, so that it sees its answer. */
 const LINGER_MS = 2_000;
-/** A request from this size on leaves so much behind that it is given back when its answer is out. */
+/** A request or an answer from this size on leaves so much behind that it is given back afterwards. */
 const LARGE_BYTES = 1024 * 1024;
 const GIVE_BACK_AFTER_MS = 200;
 const NEWLINE = 0x0a;
@@ -234,6 +234,7 @@ export class UapiConnection {
     const { target, scopeName } = this.#shared;
     const writer = this.#writer;
     let errno = UAPI_OK;
+    let size = 0;
     try {
       const report = await target.report();
       writeInterface(writer, report);
@@ -241,7 +242,10 @@ export class UapiConnection {
       for await (const peers of target.peers()) {
         for (const peer of peers) {
           let next = writePeer(writer, peer, 0, scopeName);
-          for (; next >= 0; next = writePeer(writer, peer, next, scopeName)) await this.#flush();
+          for (; next >= 0; next = writePeer(writer, peer, next, scopeName)) {
+            size += writer.length;
+            await this.#flush();
+          }
           peer.presharedKey.fill(0);
         }
         if (this.#socket.destroyed) return;
@@ -253,6 +257,7 @@ export class UapiConnection {
     if (!writer.hasRoom()) await this.#flush();
     writer.errno(errno);
     await this.#flush();
+    giveBackAfter(size);
   }
 
   #logFailure(what: string, error: unknown): void {
@@ -294,7 +299,7 @@ export class UapiConnection {
     this.#parser?.wipe();
     this.#parser = undefined;
     this.#shared.pendingBytes -= this.#parserBytes;
-    if (this.#parserBytes >= LARGE_BYTES) setTimeout(giveMemoryBack, GIVE_BACK_AFTER_MS).unref();
+    giveBackAfter(this.#parserBytes);
     this.#parserBytes = 0;
   }
 
@@ -308,6 +313,15 @@ export class UapiConnection {
     clearTimeout(this.#timer);
     this.#timer = undefined;
   }
+}
+
+let givingBack: NodeJS.Timeout | undefined;
+
+/** @param size bytes of a request or an answer that is done with */
+function giveBackAfter(size: number): void {
+  if (size < LARGE_BYTES) return;
+  clearTimeout(givingBack);
+  givingBack = setTimeout(giveMemoryBack, GIVE_BACK_AFTER_MS).unref();
 }
 
 function invalidOperation(): Request {
