@@ -56,11 +56,11 @@ async function measure(options: Options, args: readonly string[]): Promise<Resul
       groups.push(...(await measureNetwork({ contestants, subjects, rounds, seconds, quick, say, fail })));
       const run = { contestants: whole, rounds, quick, say, fail };
       if (subjects.has('handshakes')) groups.push(...(await measureHandshakes(run)));
-      // A minute and a half for each round.
-      const floodRounds = subjects.size === 1 ? rounds : 1;
-      if (subjects.has('flood')) groups.push(...(await measureFlood({ ...run, rounds: floodRounds })));
+      // A minute and a half for each round of floods, and half a minute.
+      const long = { ...run, rounds: subjects.size === 1 ? rounds : 1 };
+      if (subjects.has('flood')) groups.push(...(await measureFlood(long)));
       if (subjects.has('scale')) groups.push(...(await measureScale(run)));
-      if (subjects.has('stall')) groups.push(...(await measureStall(run)));
+      if (subjects.has('stall')) groups.push(...(await measureStall(long)));
     }
   }
   if (soak === 0 && subjects.has('rootless')) groups.push(...(await streams(options, version, say, fail)));

@@ -41,7 +41,7 @@ function works(
   { name }: Device,
   peers: number,
   prefixes: number,
-): readonly (readonly [string, () => Promise<unknown>])[] {
+): readonly (readonly [id: string, what: string, () => Promise<unknown>])[] {
   const set = manyPeers(peers);
   const keys = [...set.toString().matchAll(/public_key=\w+\n/g)].map(([line]) => line);
   const one = `public_key=${randomBytes(32).toString('hex')}\n`;
@@ -49,24 +49,33 @@ function works(
     for (let i = 0; i < GETS; i++) await ask(name, 'get=1\n\n');
   };
   return [
-    ['nothing', () => new Promise((resolve) => setTimeout(resolve, QUIET_MS))],
-    ['a set of many peers', () => ask(name, set)],
-    ['the same set again', () => ask(name, set)],
-    ['gets of them', get],
+    ['nothing', 'nothing', () => new Promise((resolve) => setTimeout(resolve, QUIET_MS))],
+    ['set', 'a set of many peers', () => ask(name, set)],
+    ['again', 'the same set again', () => ask(name, set)],
+    ['gets', 'gets of them', get],
     [
+      'replace',
       'their allowed IPs replaced',
       () => ask(name, `set=1\n${keys.map((key) => `${key}replace_allowed_ips=true\n`).join('')}\n`),
     ],
-    ['their removal', () => ask(name, `set=1\n${keys.map((key) => `${key}remove=true\n`).join('')}\n`)],
-    ['a set of one peer with many prefixes', () => ask(name, manyPrefixes(prefixes, one))],
-    ['gets of that peer', get],
-    ['the same with replace_allowed_ips', () => ask(name, manyPrefixes(prefixes, `${one}replace_allowed_ips=true\n`))],
-    ['its removal', () => ask(name, `set=1\n${one}remove=true\n\n`)],
+    ['removal', 'their removal', () => ask(name, `set=1\n${keys.map((key) => `${key}remove=true\n`).join('')}\n`)],
+    ['one', 'a set of one peer with many prefixes', () => ask(name, manyPrefixes(prefixes, one))],
+    ['one-gets', 'gets of that peer', get],
+    [
+      'one-replace',
+      'the same with replace_allowed_ips',
+      () => ask(name, manyPrefixes(prefixes, `${one}replace_allowed_ips=true\n`)),
+    ],
+    ['one-removal', 'its removal', () => ask(name, `set=1\n${one}remove=true\n\n`)],
   ];
 }
 
-/** @returns milliseconds of the slowest ping, by what was asked */
-export async function measureStall({ contestants, rounds, quick, say, fail }: DaemonRun): Promise<Group[]> {
+/**
+ * Of typetun alone: wireguard-go refuses so many peers, the others take a minute for them.
+ * @returns milliseconds of the slowest ping, by what was asked
+ */
+export async function measureStall({ contestants: all, rounds, quick, say, fail }: DaemonRun): Promise<Group[]> {
+  const contestants = all.filter(({ id }) => id === 'typetun');
   const table = new Table(rounds);
   const [peers, prefixes] = quick ? [QUICK, QUICK] : [PEERS, PREFIXES];
   for (let round = 0; round < rounds; round++) {
@@ -74,10 +83,10 @@ export async function measureStall({ contestants, rounds, quick, say, fail }: Da
       let tunnel: Tunnel | undefined;
       try {
         tunnel = await raise(contestant);
-        for (const [i, [what, work]] of works(tunnel.devices[0], peers, prefixes).entries()) {
-          table.figure('stall', `stall${i}`, `slowest ping during ${what}`, 'ms', 'less');
+        for (const [id, what, work] of works(tunnel.devices[0], peers, prefixes)) {
+          table.figure('stall', `stall-${id}`, `slowest ping during ${what}`, 'ms', 'less');
           const { ms, lost } = await slowest(tunnel, work);
-          table.put(`stall${i}`, contestant.id, round, ms);
+          table.put(`stall-${id}`, contestant.id, round, ms);
           say(`round ${round + 1} of ${rounds}  ${contestant.title}, ${what}: ${ms} ms, ${lost} lost`);
         }
       } catch (error) {

@@ -120,6 +120,10 @@ const TARGETS: readonly Target[] = [
     measured: (results) => middle(results, 'memory100000', 'typetun'),
   },
   {
+    ...{ title: 'slowest ping of another flow during `get` of 100,000 peers', more: false, demanded: 20, unit: 'ms' },
+    measured: (results) => middle(results, 'stall-gets', 'typetun'),
+  },
+  {
     ...{ title: 'resident memory of a daemon after load', more: false, demanded: 70, unit: 'MiB' },
     measured: (results) => middle(results, 'rss-load', 'typetun'),
   },
