@@ -151,11 +151,9 @@ export class DataPlane {
     }
     this.#handshakesWaiting = this.device.processHandshakes(HANDSHAKES_A_TURN, now);
     if (readable) this.#readTun(now);
-    if (now >= this.device.nextTimeout()) {
-      this.device.handleTimeout(now);
-      this.#tellOffloads();
-    }
+    if (now >= this.device.nextTimeout()) this.device.handleTimeout(now);
     this.#flush(now);
+    this.#tellOffloads();
   }
 
   end(): void {
