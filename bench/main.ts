@@ -56,10 +56,10 @@ async function measure(options: Options, args: readonly string[]): Promise<Resul
       groups.push(...(await measureNetwork({ contestants, subjects, rounds, seconds, quick, say, fail })));
       const run = { contestants: whole, rounds, quick, say, fail };
       if (subjects.has('handshakes')) groups.push(...(await measureHandshakes(run)));
-      // A minute and a half for each round of floods, and half a minute.
+      // A round takes one minute or two, and there is a quarter of an hour for everything.
       const long = { ...run, rounds: subjects.size === 1 ? rounds : 1 };
       if (subjects.has('flood')) groups.push(...(await measureFlood(long)));
-      if (subjects.has('scale')) groups.push(...(await measureScale(run)));
+      if (subjects.has('scale')) groups.push(...(await measureScale(long)));
       if (subjects.has('stall')) groups.push(...(await measureStall(long)));
     }
   }
