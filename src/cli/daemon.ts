@@ -3,6 +3,7 @@
  * this; packets are the data worker's.
  */
 import { closeSync, writeSync } from 'node:fs';
+import { getPriority, setPriority } from 'node:os';
 import { type Engine, startEngine } from '../engine/index.js';
 import { probeSystem, startFailure } from '../engine/messages.js';
 import { releaseStartupPages } from '../linux/memory.js';
@@ -14,6 +15,9 @@ import { Log, logLevel } from './log.js';
 
 /** A worker that does not end, or a log that nobody reads, is not waited for any longer. */
 const END_TIME_MS = 5_000;
+/** What the main thread's nice value, nice(2), is above the data worker's. */
+const MAIN_THREAD_NICE = 5;
+const MOST_NICE = 19;
 /** After it, what the start alone needed in memory goes. */
 const STARTED_AFTER_MS = 1_000;
 
@@ -46,6 +50,8 @@ export async function runDaemon(name: string): Promise<number> {
   // A working directory would keep its file system from being unmounted.
   process.chdir('/');
   log.debug('UAPI listener started');
+  // Of this thread alone: packets go before what somebody wants to know.
+  setPriority(0, Math.min(getPriority(0) + MAIN_THREAD_NICE, MOST_NICE));
   report(READY);
   setTimeout(releaseStartupPages, STARTED_AFTER_MS).unref();
   return serve(daemon, signalled, log);
