@@ -4,15 +4,23 @@ import { setFlagsFromString } from 'node:v8';
 import { runInNewContext } from 'node:vm';
 import { madvise, mallocTrim } from './libc.js';
 
+/** V8's collector for this thread, once it was asked for: finding it takes a context of its own. */
+let collect: (() => void) | undefined;
+
 /**
  * Gives what a large piece of work left behind back to the system: garbage of this thread, and free
  * memory of malloc(3). On a quiet thread it would stay for good.
  */
 export function giveMemoryBack(): void {
-  // Node.js has no other door to V8's collector than this flag.
-  setFlagsFromString('--expose-gc');
-  (runInNewContext('gc') as () => void)();
+  collect ??= findCollector();
+  collect();
   mallocTrim(0);
+}
+
+/** Node.js has no other door to it than this flag. */
+function findCollector(): () => void {
+  setFlagsFromString('--expose-gc');
+  return runInNewContext('gc') as () => void;
 }
 
 const MADV_DONTNEED = 4;
