@@ -15,8 +15,9 @@ const ACTIONS_SIZE = 128;
 const SIGSET_SIZE = 128;
 const SIGACTION_SIZE = 256;
 const POINTER_SIZE = 8;
-/** Node.js leaves the signals beyond as it found them, and glibc wants to be told of its own two. */
-const LAST_SIGNAL = 31;
+/** Numbers of all signals but the real-time ones, signal(7): those Node.js leaves as it found them. */
+export const STANDARD_SIGNALS: readonly number[] = Array.from({ length: 31 }, (_, i) => i + 1);
+/** It wants to be told of its own two. */
 const OF_GLIBC: readonly number[] = [32, 33];
 
 export interface SpawnOptions {
@@ -52,7 +53,7 @@ export function spawnProcess({ path, words, env, streams, ignored, openFiles }: 
     block(fd);
   }
   const defaults = allocate(SIGSET_SIZE);
-  for (const signal of [...Array(LAST_SIGNAL).keys()].map((i) => i + 1).concat(OF_GLIBC)) {
+  for (const signal of [...STANDARD_SIGNALS, ...OF_GLIBC]) {
     if (!ignored.includes(signal)) defaults[(signal - 1) >> 3]! |= 1 << ((signal - 1) & 7);
   }
   libc.func('posix_spawnattr_setsigdefault', 'int', ['pointer', 'pointer'])(addressOf(attributes), addressOf(defaults));

@@ -21,7 +21,7 @@ import { descriptorPair, receiveDescriptor, sendDescriptor } from '../linux/desc
 import { close } from '../linux/libc.js';
 import { RootlessError } from './error.js';
 import { servicesToHide } from './hidden.js';
-import { SYSTEM_PATH } from './programs.js';
+import { withSystemPath } from './programs.js';
 import type { Answer, CommandSetup, ConnectSetup, FoundAddress, NamespaceSetup, News, Request } from './protocol.js';
 import { demandTun, explainRefusal, hasPrivileges } from './refusal.js';
 
@@ -133,7 +133,7 @@ export class RootlessNamespace {
     const words = [...(this.#isPrivileged ? [] : USER_NAMESPACE), ...NAMESPACES, '--', process.execPath, HELPER];
     this.#child = spawn('sh', ['-c', START, 'sh', ...words], {
       // NODE_OPTIONS are for the owner, and for commands.
-      env: { ...env, PATH: `${env['PATH'] ?? ''}:${SYSTEM_PATH}`, NODE_OPTIONS: undefined },
+      env: { ...env, PATH: withSystemPath(env['PATH']), NODE_OPTIONS: undefined },
       stdio: ['ignore', 'ignore', 'pipe', 'ipc', theirs],
     });
     close(theirs);

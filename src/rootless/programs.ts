@@ -4,6 +4,11 @@ import { isAbsolute, join, resolve } from 'node:path';
 /** Where administrators' tools are, which an ordinary user's PATH often lacks. */
 export const SYSTEM_PATH = '/usr/sbin:/usr/bin:/sbin:/bin';
 
+/** @returns the places of PATH, and then those */
+export function withSystemPath(path = ''): string {
+  return `${path}:${SYSTEM_PATH}`;
+}
+
 /**
  * Finds a program as execvp(3) does.
  * @param name with a slash it is a path, from `cwd`

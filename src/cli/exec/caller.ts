@@ -1,11 +1,10 @@
 /** What Node.js hides of how this program was called: bin/typetun and /proc/self tell. */
 import { isUtf8 } from 'node:buffer';
 import { readFileSync } from 'node:fs';
+import { STANDARD_SIGNALS } from '../../linux/spawn.js';
 
 /** Set by bin/typetun: the soft limit of open files, and SigIgn of proc_pid_status(5). */
 const VARIABLE = 'TYPETUN_CALLER';
-/** What a byte that is no UTF-8 is decoded to. */
-const REPLACEMENT = '\ufffd';
 
 export interface Caller {
   /** The arguments, as bytes where they are no text. */
@@ -18,6 +17,11 @@ export interface Caller {
   readonly openFiles?: number;
 }
 
+/** Whether Node.js decoded bytes of it that are no UTF-8: each is this character then. */
+export function isGarbled(text = ''): boolean {
+  return text.includes('\ufffd');
+}
+
 /**
  * Reads it, while /proc/self is still open to this user, and takes it out of the environment.
  * @param args as Node.js decoded them, the last ones of the command line
@@ -26,12 +30,10 @@ export function readCaller(args: readonly string[]): Caller {
   const [, soft, ignored = '0'] = /^(\d+|unlimited) ([0-9a-f]{1,16})$/.exec(process.env[VARIABLE] ?? '') ?? [];
   delete process.env[VARIABLE];
   const bits = BigInt(`0x${ignored}`);
-  const isGarbled = args.some((word) => word.includes(REPLACEMENT));
   return {
-    args: isGarbled ? entriesOf('cmdline').slice(-args.length) : args,
+    args: args.some(isGarbled) ? entriesOf('cmdline').slice(-args.length) : args,
     env: readEnvironment(),
-    // Node.js leaves the signals beyond alone.
-    ignored: Array.from({ length: 31 }, (_, i) => i + 1).filter((signal) => (bits >> BigInt(signal - 1)) & 1n),
+    ignored: STANDARD_SIGNALS.filter((signal) => (bits >> BigInt(signal - 1)) & 1n),
     ...(soft !== undefined && soft !== 'unlimited' && { openFiles: Number(soft) }),
   };
 }
@@ -44,8 +46,9 @@ function entriesOf(file: 'cmdline' | 'environ'): Buffer[] {
 
 function readEnvironment(): (string | Uint8Array)[] {
   const variables = Object.entries(process.env);
-  const isGarbled = variables.some((texts) => texts.join().includes(REPLACEMENT));
-  const raw = isGarbled ? entriesOf('environ').filter((entry) => !isUtf8(entry)) : [];
+  const raw = variables.some((texts) => texts.some(isGarbled))
+    ? entriesOf('environ').filter((entry) => !isUtf8(entry))
+    : [];
   const garbled = new Set(raw.map((entry) => entry.toString().split('=')[0]));
   const texts = variables.filter(([name]) => !garbled.has(name)).map(([name, value]) => `${name}=${value}`);
   return [...texts, ...raw];

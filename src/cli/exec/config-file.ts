@@ -4,6 +4,7 @@ import { MAX_CONFIG_BYTES, parseQuickConfig, type WgQuickConfig } from '../../co
 import { isInterfaceName } from '../../engine/messages.js';
 import { lookUp } from '../../linux/resolver.js';
 import { readFile } from '../wg/io.js';
+import { isGarbled } from './caller.js';
 
 const DIRECTORY = '/etc/wireguard';
 const OTHERS = 0o007;
@@ -27,9 +28,7 @@ export function readConfig(word: string, warn: (message: string) => void): WgQui
     if (stat.isFile() && (stat.mode & OTHERS) !== 0) warn(`warning: ${path} is world accessible`);
     bytes = readFile(path, MAX_CONFIG_BYTES + 1);
   } catch (error) {
-    const why = path.includes('\ufffd')
-      ? 'the name of a configuration has to be UTF-8'
-      : (error as NodeJS.ErrnoException).code;
+    const why = isGarbled(path) ? 'the name of a configuration has to be UTF-8' : (error as NodeJS.ErrnoException).code;
     throw new Error(`${path} cannot be read (${why})`);
   }
   try {

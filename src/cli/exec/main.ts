@@ -4,13 +4,13 @@ import type { WgQuickConfig } from '../../config/index.js';
 import { detach } from '../../linux/descriptors.js';
 import { Capability, forbidDumps, keepCapabilities } from '../../linux/process.js';
 import { isForeground, takeForeground } from '../../linux/terminal.js';
-import { findProgram, SYSTEM_PATH } from '../../rootless/programs.js';
+import { findProgram, withSystemPath } from '../../rootless/programs.js';
 import { hasPrivileges } from '../../rootless/refusal.js';
 import { openTunnel, type RootlessTunnel } from '../../rootless/tunnel.js';
 import { scopeName } from '../../uapi/scopes.js';
 import { inferMtu } from '../wg-quick/mtu.js';
 import { EXEC_USAGE, type ExecLine, parseExec } from './arguments.js';
-import { type Caller, readCaller } from './caller.js';
+import { type Caller, isGarbled, readCaller } from './caller.js';
 import { readConfig } from './config-file.js';
 import { readCredentials, startServices, tellReady, tellStopping } from './services.js';
 import { Signals } from './signals.js';
@@ -49,7 +49,7 @@ async function execute(line: ExecLine, caller: Caller): Promise<number> {
   }
   const [command] = line.command;
   // Where its name is no text, unshare(1) looks for it.
-  if (command !== undefined && !command.includes('\ufffd')) {
+  if (command !== undefined && !isGarbled(command)) {
     const found = findProgram(command, process.env['PATH'] ?? '', process.cwd());
     if (typeof found !== 'string') {
       say(
@@ -84,7 +84,7 @@ async function execute(line: ExecLine, caller: Caller): Promise<number> {
 
 /** As wg-quick(8) has it, by the ways to the endpoints. Where ip(8) is missing, the tunnel will say so. */
 async function completeMtu({ quick, peers }: WgQuickConfig): Promise<void> {
-  const ip = findProgram('ip', `${process.env['PATH'] ?? ''}:${SYSTEM_PATH}`, '/');
+  const ip = findProgram('ip', withSystemPath(process.env['PATH']), '/');
   if (quick.mtu !== undefined || typeof ip !== 'string') return;
   const endpoints = peers.flatMap(({ endpoint }) => endpoint?.resolved ?? []);
   quick.mtu = await inferMtu(endpoints.map(({ address, scopeId = 0 }) => ({ address, scope: scopeName(scopeId) })));

@@ -7,7 +7,7 @@ import { accessSync, constants } from 'node:fs';
 import { constants as os } from 'node:os';
 import { delimiter, join } from 'node:path';
 import type { Writable } from 'node:stream';
-import { SYSTEM_PATH } from '../../rootless/programs.js';
+import { withSystemPath } from '../../rootless/programs.js';
 import { CommandError, QuickError } from './errors.js';
 
 /** What a tool may answer: the routes of a million prefixes. */
@@ -33,7 +33,7 @@ export async function run(words: readonly string[], input?: string): Promise<voi
 /** Runs a command that only asks. @returns its standard output @throws CommandError; what it complains of is not shown */
 export async function read(words: readonly string[]): Promise<string> {
   // An ordinary user may ask as well, whose PATH often lacks the places of such tools.
-  const env = { ...process.env, PATH: `${process.env['PATH'] ?? ''}:${SYSTEM_PATH}` };
+  const env = { ...process.env, PATH: withSystemPath(process.env['PATH']) };
   const child = spawn(words[0]!, words.slice(1), { stdio: ['ignore', 'pipe', 'ignore'], detached: true, env });
   const parts: Buffer[] = [];
   let length = 0;
