@@ -5,10 +5,10 @@
 import { randomBytes } from 'node:crypto';
 import { connect } from 'node:net';
 import { setTimeout as sleep } from 'node:timers/promises';
-import { type Device, Lab } from '../test/netns/harness.js';
+import { type Device, Lab, residentKib } from '../test/netns/harness.js';
 import type { Contestant } from './contestants.js';
 import { type Group, Table } from './results.js';
-import { lower, residentMib } from './stage.js';
+import { lower } from './stage.js';
 
 const SIZES: readonly number[] = [1, 1_000, 10_000, 100_000];
 const QUICK_SIZES: readonly number[] = [1, 1_000];
@@ -75,7 +75,7 @@ export async function ask(name: string, request: Buffer | string): Promise<Answe
 async function settledMib(device: Device): Promise<number> {
   let least = Number.POSITIVE_INFINITY;
   for (const start = performance.now(); performance.now() - start < SETTLE_MS; await sleep(100)) {
-    least = Math.min(least, residentMib([device], 'RssAnon'));
+    least = Math.min(least, residentKib(device, 'RssAnon') / 1024);
   }
   return least;
 }

@@ -8,7 +8,7 @@
  */
 import { readdirSync, readFileSync, rmSync } from 'node:fs';
 import { setTimeout as sleep } from 'node:timers/promises';
-import { type Device, Lab, uapi } from '../test/netns/harness.js';
+import { type Device, Lab, pidOf, residentKib, uapi } from '../test/netns/harness.js';
 import { V4, vethTunnel } from '../test/netns/topology.js';
 import type { Contestant } from './contestants.js';
 
@@ -47,12 +47,6 @@ export async function lower(lab: Lab): Promise<void> {
   await lab.close().catch(() => lab.abandon());
 }
 
-function pidOf({ daemon }: Device): number {
-  const { pid } = daemon.child;
-  if (pid === undefined || daemon.ended) throw new Error(`${daemon.command} has ended:\n${daemon.output.slice(-500)}`);
-  return pid;
-}
-
 /** Processor time of these daemons since they started, in seconds: all their threads, user and kernel. */
 export function cpuSeconds(devices: readonly Device[]): number {
   let nanoseconds = 0;
@@ -66,16 +60,9 @@ export function cpuSeconds(devices: readonly Device[]): number {
   return nanoseconds / 1e9;
 }
 
-/** Of /proc/PID/status, proc(5): all that is in memory, and what of it is no file's. */
-type Resident = 'VmRSS' | 'RssAnon';
-
 /** Resident memory of the larger of the daemons, in MiB. */
-export function residentMib(devices: readonly Device[], what: Resident = 'VmRSS'): number {
-  const kib = devices.map((device) => {
-    const status = readFileSync(`/proc/${pidOf(device)}/status`, 'utf8');
-    return Number(new RegExp(`^${what}:\\s+(\\d+) kB$`, 'm').exec(status)?.[1]);
-  });
-  return Math.max(...kib) / 1024;
+export function residentMib(devices: readonly Device[]): number {
+  return Math.max(...devices.map((device) => residentKib(device))) / 1024;
 }
 
 let starts = 0;

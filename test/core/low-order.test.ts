@@ -9,16 +9,9 @@ import { Handshake, Noise } from '../../src/core/noise.js';
 import type { PrivateKey, Suite } from '../../src/core/suite.js';
 import { createNobleSuite } from '../../src/crypto/noble.js';
 import { type Datagram, ipPacket, type Network, type Node, pair, parseAddress, parsePrefix } from './simulator.js';
+import { LOW_ORDER_POINTS } from './values.js';
 
-const POINTS = [
-  '0000000000000000000000000000000000000000000000000000000000000000',
-  '0100000000000000000000000000000000000000000000000000000000000000',
-  'e0eb7a7c3b41b8ae1656e3faf19fc46ada098deb9c32b1fd866205165f49b800',
-  '5f9c95bca3508c24b1d0b1559c83ef5b04445cc4581c8e86d8224eddd09f1157',
-  'ecffffffffffffffffffffffffffffffffffffffffffffffffffffffffffff7f',
-  'edffffffffffffffffffffffffffffffffffffffffffffffffffffffffffff7f',
-  'eeffffffffffffffffffffffffffffffffffffffffffffffffffffffffffff7f',
-].map((point) => Uint8Array.from(Buffer.from(point, 'hex')));
+const POINTS = LOW_ORDER_POINTS.map((point) => Uint8Array.from(Buffer.from(point, 'hex')));
 
 const { suite } = createNobleSuite(new Uint8Array(64));
 const there = ipPacket('10.0.0.1', '10.0.0.2', 50);

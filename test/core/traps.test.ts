@@ -2,6 +2,7 @@
 import assert from 'node:assert/strict';
 import { describe, it } from 'node:test';
 import { type Datagram, ipPacket, Network, pair, parseAddress, parsePrefix, seeded } from './simulator.js';
+import { LOW_ORDER_POINTS } from './values.js';
 
 const there = ipPacket('10.0.0.1', '10.0.0.2', 50);
 const back = ipPacket('10.0.0.2', '10.0.0.1', 50);
@@ -134,16 +135,7 @@ describe('traps', () => {
   it('12: low-order public keys can be configured, and nothing is sent to them', () => {
     const network = new Network();
     const a = network.add('192.0.2.1', 1);
-    const points = [
-      '0000000000000000000000000000000000000000000000000000000000000000',
-      '0100000000000000000000000000000000000000000000000000000000000000',
-      'e0eb7a7c3b41b8ae1656e3faf19fc46ada098deb9c32b1fd866205165f49b800',
-      '5f9c95bca3508c24b1d0b1559c83ef5b04445cc4581c8e86d8224eddd09f1157',
-      'ecffffffffffffffffffffffffffffffffffffffffffffffffffffffffffff7f',
-      'edffffffffffffffffffffffffffffffffffffffffffffffffffffffffffff7f',
-      'eeffffffffffffffffffffffffffffffffffffffffffffffffffffffffffff7f',
-    ];
-    for (const [i, point] of points.entries()) {
+    for (const [i, point] of LOW_ORDER_POINTS.entries()) {
       const publicKey = Uint8Array.from(Buffer.from(point, 'hex'));
       const allowedIps = [parsePrefix(`10.1.0.${i}/32`)];
       const endpoint = { address: parseAddress('192.0.2.9'), port: 9 };
@@ -151,7 +143,7 @@ describe('traps', () => {
       a.input(ipPacket('10.0.0.1', `10.1.0.${i}`, 1));
     }
     network.advance(200_000);
-    assert.equal(a.device.peerCount, points.length);
+    assert.equal(a.device.peerCount, LOW_ORDER_POINTS.length);
     assert.equal(network.sent.length, 0);
   });
 

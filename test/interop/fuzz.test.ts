@@ -8,10 +8,9 @@
  */
 import assert from 'node:assert/strict';
 import { spawn } from 'node:child_process';
-import { readFileSync } from 'node:fs';
 import { describe, it } from 'node:test';
 import { fileURLToPath } from 'node:url';
-import { type Device, type Lab, missing, until, withLab, withNamespaces } from '../netns/harness.js';
+import { type Device, type Lab, missing, residentKib, until, withLab, withNamespaces } from '../netns/harness.js';
 import { endpointOf, latestHandshake, PORTS, ping, setEndpoint, tunnel, V4, V6 } from '../netns/topology.js';
 import { file } from '../netns/traffic.js';
 import type { Fuzzed, Recorded } from './fuzzer.js';
@@ -48,11 +47,6 @@ class Fuzzer {
   end(): void {
     this.#child.kill('SIGKILL');
   }
-}
-
-function residentBytes(device: Device): number {
-  const status = readFileSync(`/proc/${device.daemon.child.pid}/status`, 'utf8');
-  return Number(/VmRSS:\s+(\d+)/.exec(status)?.[1]) * 1024;
 }
 
 /** Datagrams for a port that found its sockets' buffers full, over both families. */
@@ -107,7 +101,7 @@ async function fuzz(lab: Lab, fuzzer: Fuzzer, a: Device, b: Device): Promise<voi
   await settledDrops(lab, b);
   const handshake = await latestHandshake(lab, b, a);
   await fuzzer.answer<Fuzzed>(`fuzz ${WARM_UP} 1 ${b.publicKey}`);
-  const memory = residentBytes(b);
+  const memory = residentKib(b) * 1024;
   const [before, lostBefore] = [await settledDrops(lab, b), await lostInBuffers(lab, PORTS[1])];
   const { sent, empty, longest4, longest6 } = await fuzzer.answer<Fuzzed>(`fuzz ${DATAGRAMS} ${SEED} ${b.publicKey}`);
   assert.equal(sent, DATAGRAMS);
@@ -116,7 +110,7 @@ async function fuzz(lab: Lab, fuzzer: Fuzzer, a: Device, b: Device): Promise<voi
   const lost = (await lostInBuffers(lab, PORTS[1])) - lostBefore;
   assert.equal(dropped + lost, sent, `each is counted once: ${JSON.stringify([...(await lab.drops(b))])}`);
   assert.ok(lost < sent / 10, `most of them were looked at: ${lost} were lost in the socket's buffer`);
-  const growth = residentBytes(b) - memory;
+  const growth = residentKib(b) * 1024 - memory;
   assert.ok(growth < MAX_GROWTH, `resident memory grew by ${(growth / 2 ** 20).toFixed(1)} MiB`);
   assert.ok(!b.daemon.ended);
   // The same session, at the same place.

@@ -14,7 +14,7 @@
  */
 import assert from 'node:assert/strict';
 import { execFileSync } from 'node:child_process';
-import { existsSync, rmSync } from 'node:fs';
+import { existsSync, readFileSync, rmSync } from 'node:fs';
 import { connect } from 'node:net';
 import { commandOf, type Implementation } from './environment.js';
 import { Job, until } from './job.js';
@@ -261,17 +261,32 @@ function killQuietly(pid: number): void {
   }
 }
 
-/** One exchange on a device's UAPI socket. @returns the answer, up to its empty line */
+/** @throws Error with its last words when it has ended */
+export function pidOf({ daemon }: Device): number {
+  const { pid } = daemon.child;
+  if (pid === undefined || daemon.ended) throw new Error(`${daemon.command} has ended:\n${daemon.output.slice(-500)}`);
+  return pid;
+}
+
+/** Of /proc/PID/status, proc(5): all of a daemon that is in memory, or what of it is no file's. */
+export function residentKib(device: Device, what: 'VmRSS' | 'RssAnon' = 'VmRSS'): number {
+  const status = readFileSync(`/proc/${pidOf(device)}/status`, 'utf8');
+  return Number(new RegExp(`^${what}:\\s+(\\d+) kB$`, 'm').exec(status)?.[1]);
+}
+
+/** One exchange on a device's UAPI socket, of many megabytes as well. @returns the answer, up to its empty line */
 export function uapi(name: string, request: string): Promise<string> {
   return new Promise((resolve, reject) => {
-    let answer = '';
+    const parts: string[] = [];
+    let tail = '';
     const socket = connect(`${SOCKETS}/${name}.sock`, () => socket.write(request));
     socket.setEncoding('utf8').setTimeout(10_000, () => socket.destroy(new Error(`${name}: no answer`)));
     socket.on('data', (text: string) => {
-      answer += text;
-      if (answer.endsWith('\n\n')) socket.end();
+      parts.push(text);
+      tail = (tail + text).slice(-2);
+      if (tail === '\n\n') socket.end();
     });
-    socket.on('error', reject).on('close', () => resolve(answer));
+    socket.on('error', reject).on('close', () => resolve(parts.join('')));
   });
 }
 

@@ -3,9 +3,18 @@
  * starves: the other direction, handshakes, whoever asks for the state.
  */
 import assert from 'node:assert/strict';
-import { readFileSync } from 'node:fs';
 import { it } from 'node:test';
-import { commandOf, type Device, type Job, type Lab, missing, until, withLab, withNamespaces } from './harness.js';
+import {
+  commandOf,
+  type Device,
+  type Job,
+  type Lab,
+  missing,
+  residentKib,
+  until,
+  withLab,
+  withNamespaces,
+} from './harness.js';
 import { endpoints, latestHandshake, ping, tunnel, V4 } from './topology.js';
 import { tcp } from './traffic.js';
 
@@ -39,11 +48,6 @@ function allocated({ daemon }: Device): number {
   const [worker] = [...byThread.values()].sort((one, other) => other.count - one.count);
   assert.ok(worker, 'the daemon tells of its collections');
   return worker.sum;
-}
-
-function residentKib({ daemon }: Device): number {
-  const status = readFileSync(`/proc/${daemon.child.pid}/status`, 'utf8');
-  return Number(/VmRSS:\s+(\d+) kB/.exec(status)?.[1]);
 }
 
 /** More datagrams of 64 bytes than go through. */

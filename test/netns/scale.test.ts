@@ -4,13 +4,11 @@
  */
 import assert from 'node:assert/strict';
 import { randomBytes } from 'node:crypto';
-import { readFileSync } from 'node:fs';
-import { connect } from 'node:net';
 import { it } from 'node:test';
 import { setTimeout as sleep } from 'node:timers/promises';
 import { fileURLToPath } from 'node:url';
 import { FULL } from './environment.js';
-import { type Device, type Lab, until, withLab, withNamespaces } from './harness.js';
+import { type Device, type Lab, residentKib, uapi, until, withLab, withNamespaces } from './harness.js';
 import { endpoints, ping, tunnel, V4 } from './topology.js';
 
 const PEERS = FULL ? 100_000 : 5_000;
@@ -39,35 +37,21 @@ function newKeys(count: number): string[] {
   return Array.from({ length: count }, (_, i) => bytes.slice(64 * i, 64 * (i + 1)));
 }
 
-/** As `uapi`, for requests and answers of many megabytes. */
-function exchange(name: string, request: string): Promise<string> {
-  return new Promise((resolve, reject) => {
-    const parts: string[] = [];
-    const socket = connect(`/var/run/wireguard/${name}.sock`, () => socket.write(request));
-    socket.setEncoding('latin1').on('data', (text: string) => {
-      parts.push(text);
-      if (text.endsWith('\n\n')) socket.end();
-    });
-    socket.on('error', reject).on('close', () => resolve(parts.join('')));
-  });
-}
-
 async function set(device: Device, lines: readonly string[]): Promise<void> {
-  assert.equal(await exchange(device.name, `set=1\n${lines.join('\n')}\n\n`), 'errno=0\n\n');
+  assert.equal(await uapi(device.name, `set=1\n${lines.join('\n')}\n\n`), 'errno=0\n\n');
 }
 
 async function told(device: Device, line: string): Promise<string[]> {
-  const answer = await exchange(device.name, 'get=1\n\n');
+  const answer = await uapi(device.name, 'get=1\n\n');
   assert.ok(answer.endsWith('errno=0\n\n'));
   return answer.split('\n').filter((one) => one.startsWith(line));
 }
 
 /** The least within some seconds: a collector may take its time. */
-async function settledKib({ daemon }: Device): Promise<number> {
+async function settledKib(device: Device): Promise<number> {
   let least = Number.POSITIVE_INFINITY;
   for (const end = performance.now() + SETTLE_MS; performance.now() < end; await sleep(100)) {
-    const status = readFileSync(`/proc/${daemon.child.pid}/status`, 'utf8');
-    least = Math.min(least, Number(/VmRSS:\s+(\d+) kB/.exec(status)?.[1]));
+    least = Math.min(least, residentKib(device));
   }
   return least;
 }
@@ -111,7 +95,7 @@ async function besides(lab: Lab): Promise<void> {
   );
   await set(a, [`public_key=${one}`, ...prefixes]);
   // One peer's prefixes come in many messages: all of them under its one head, in their order.
-  const answer = await exchange(a.name, 'get=1\n\n');
+  const answer = await uapi(a.name, 'get=1\n\n');
   const from = answer.indexOf(`public_key=${one}\n`);
   assert.equal(answer.indexOf('public_key=', from + 1), -1, 'the last peer, told once');
   const own = answer.slice(from).split('\n');

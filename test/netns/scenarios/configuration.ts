@@ -3,6 +3,7 @@ import assert from 'node:assert/strict';
 import { mkdtempSync, rmSync, writeFileSync } from 'node:fs';
 import { tmpdir } from 'node:os';
 import { join } from 'node:path';
+import { LOW_ORDER_POINTS } from '../../core/values.js';
 import { commandOf, type Device, type Lab } from '../harness.js';
 import type { Scenario } from '../scenario.js';
 import type { Pair } from '../topology.js';
@@ -230,17 +231,6 @@ const overlapping: Scenario = {
   },
 };
 
-/** The public keys with which every Diffie-Hellman gives zero: RFC 7748, section 6.1 and its literature. */
-const LOW_ORDER: readonly string[] = [
-  '0000000000000000000000000000000000000000000000000000000000000000',
-  '0100000000000000000000000000000000000000000000000000000000000000',
-  'e0eb7a7c3b41b8ae1656e3faf19fc46ada098deb9c32b1fd866205165f49b800',
-  '5f9c95bca3508c24b1d0b1559c83ef5b04445cc4581c8e86d8224eddd09f1157',
-  'ecffffffffffffffffffffffffffffffffffffffffffffffffffffffffffff7f',
-  'edffffffffffffffffffffffffffffffffffffffffffffffffffffffffffff7f',
-  'eeffffffffffffffffffffffffffffffffffffffffffffffffffffffffffff7f',
-];
-
 const lowOrder: Scenario = {
   numbers: [35],
   title: 'seven low-order public keys are accepted as peers, and nothing is sent to them',
@@ -248,7 +238,7 @@ const lowOrder: Scenario = {
   single: true,
   async run(lab, pair) {
     const self = await device(lab, pair);
-    const keys = LOW_ORDER.map((hex) => Buffer.from(hex, 'hex').toString('base64'));
+    const keys = LOW_ORDER_POINTS.map((hex) => Buffer.from(hex, 'hex').toString('base64'));
     await lab.ip(0, `address add 10.0.0.1/24 dev ${self.name}`);
     await lab.ip(0, `link set ${self.name} up`);
     await lab.in(
