@@ -235,6 +235,8 @@ export class DataPlane {
       this.#log('debug', `MTU updated: ${state.mtu}`);
     }
     if (!state.up) this.#bindError = 0;
+    // Down and up before this thread came to look: its sessions and sockets end all the same.
+    if (this.#up && this.#watcher.wasDown) this.#setUp(false);
     if (state.up !== this.#up) this.#setUp(state.up);
     // While it is down, the descriptor becomes writable when it comes up.
     const whileDown = state.up ? 0 : POLLOUT;

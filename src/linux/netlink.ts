@@ -37,7 +37,9 @@ export const ROUTING_GROUPS: number =
     RTMGRP_NEXTHOP) >>>
   0;
 
+const RTM_NEWLINK = 16;
 const RTM_SETLINK = 19;
+const IFF_UP = 1;
 const IFLA_IFNAME = 3;
 const IFLA_GSO_MAX_SEGS = 40;
 /** nlmsghdr and ifinfomsg. */
@@ -74,28 +76,48 @@ function openNetlink(groups: number, flags: number): number {
   }
 }
 
-/** Says that something changed, not what. */
+/** Says that something changed, not what; but of one link, that it was down. */
 export class ChangeMonitor {
   readonly fd: number;
   readonly #buffer: Uint8Array = allocate(32768);
+  readonly #view: DataView = new DataView(this.#buffer.buffer);
   readonly #address: number = addressOf(this.#buffer);
+  #wasDown = false;
 
   constructor(groups: number) {
     this.fd = openNetlink(groups, SOCK_NONBLOCK);
   }
 
-  /** Reads what there is. @returns whether something changed; messages lost to an overflow count as changes */
-  drain(): boolean {
+  /**
+   * Reads what there is. @returns whether something changed; messages lost to an overflow count as changes
+   * @param link index of the interface that {@link wasDown} is about, 0 for none
+   */
+  drain(link = 0): boolean {
     let changed = false;
+    this.#wasDown = false;
     for (let i = 0; i < READS_AT_ONCE; i++) {
-      if (recv(this.fd, this.#address, this.#buffer.length, 0) >= 0 || errno() === Errno.ENOBUFS) changed = true;
-      else break;
+      const got = recv(this.fd, this.#address, this.#buffer.length, 0);
+      if (got < 0 && errno() !== Errno.ENOBUFS) break;
+      changed = true;
+      if (got >= LINK_HEADER && this.#tellsDown(link)) this.#wasDown = true;
     }
     return changed;
   }
 
+  /** Whether the changes that were read last had the link down at any time. */
+  get wasDown(): boolean {
+    return this.#wasDown;
+  }
+
   close(): void {
     close(this.fd);
+  }
+
+  /** The kernel puts one change into one datagram. */
+  #tellsDown(link: number): boolean {
+    const view = this.#view;
+    if (view.getUint16(4, true) !== RTM_NEWLINK || view.getUint32(NL_HEADER + 4, true) !== link) return false;
+    return (view.getUint32(NL_HEADER + 8, true) & IFF_UP) === 0;
   }
 }
 

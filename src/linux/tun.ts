@@ -37,6 +37,7 @@ const IFF_VNET_HDR = 0x4000;
 const SIOCGIFFLAGS = 0x8913;
 const SIOCGIFMTU = 0x8921;
 const SIOCSIFMTU = 0x8922;
+const SIOCGIFINDEX = 0x8933;
 const IFF_UP = 1;
 const IFREQ_SIZE = 40;
 const IFNAMSIZ = 16;
@@ -169,6 +170,10 @@ export class InterfaceControl {
 
   isUp(name: string): boolean | undefined {
     return this.#call(SIOCGIFFLAGS, name) ? (this.#view.getUint16(IFNAMSIZ, true) & IFF_UP) !== 0 : undefined;
+  }
+
+  index(name: string): number | undefined {
+    return this.#call(SIOCGIFINDEX, name) ? this.#view.getInt32(IFNAMSIZ, true) : undefined;
   }
 
   mtu(name: string): number | undefined {

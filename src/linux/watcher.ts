@@ -35,6 +35,8 @@ export class DeviceWatcher {
   readonly #homeInode: number;
   readonly #monitor: ChangeMonitor;
   #last: DeviceState;
+  /** Of the device at home; 0 elsewhere. */
+  #index = 0;
   #isAway = false;
   #lookedAt = Number.NEGATIVE_INFINITY;
   #peekedAt = Number.NEGATIVE_INFINITY;
@@ -66,6 +68,14 @@ export class DeviceWatcher {
     return this.#isAway ? AWAY_INTERVAL_MS : Number.POSITIVE_INFINITY;
   }
 
+  /**
+   * Whether the device was down at some time between the last two looks, be it for a moment. Seen at home alone, and
+   * where it leaves home.
+   */
+  get wasDown(): boolean {
+    return this.#monitor.wasDown;
+  }
+
   /** Whether it is time to look without having been told, which happens away from home alone. Costs nothing. */
   isDue(now: number): boolean {
     return this.#isAway && now - this.#peekedAt >= AWAY_PEEK_MS;
@@ -77,7 +87,7 @@ export class DeviceWatcher {
    * @returns the present state; undefined when the device was deleted
    */
   look(): DeviceState | undefined {
-    const told = this.#monitor.drain();
+    const told = this.#monitor.drain(this.#index);
     const name = this.#tun.name();
     if (name === undefined) return undefined;
     const now = bootTimeMs();
@@ -116,6 +126,7 @@ export class DeviceWatcher {
       const state = this.#visit((control): DeviceState | undefined => {
         const up = control.isUp(name);
         const mtu = control.mtu(name);
+        this.#index = this.#isAway ? 0 : (control.index(name) ?? 0);
         return up === undefined || mtu === undefined ? undefined : { name, up, mtu };
       });
       if (state) return this.#remember(state);

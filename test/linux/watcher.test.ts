@@ -68,6 +68,21 @@ describe('DeviceWatcher', { skip: NO_NETNS }, () => {
     assert.equal(look(), undefined);
   });
 
+  it('at home, is told of a moment down between two looks, of its own device alone', () => {
+    home.run('ip tuntap add dev other mode tun; ip link set tt0 up; ip link set other up');
+    assert.equal(look()?.up, true);
+    assert.equal(watcher.wasDown, false, 'it was down before it was first looked at');
+    home.run('ip link set other down; ip link set other up; ip link set tt0 mtu 1400');
+    assert.equal(look()?.up, true);
+    assert.equal(watcher.wasDown, false);
+    home.run('ip link set tt0 down; ip link set tt0 up');
+    assert.equal(look()?.up, true);
+    assert.equal(watcher.wasDown, true);
+    look();
+    assert.equal(watcher.wasDown, false, 'it is told once');
+    home.run('ip tuntap del dev other mode tun');
+  });
+
   it('sets the MTU, also away from home', () => {
     assert.equal(
       home.enter(() => watcher.setMtu(1420)),

@@ -7,9 +7,9 @@
  */
 import assert from 'node:assert/strict';
 import { existsSync, readdirSync, rmSync } from 'node:fs';
-import { type Device, type Lab, until } from '../harness.js';
-import type { Scenario } from '../scenario.js';
-import { endpoints, PORTS, ping, tunnel, V4, V6 } from '../topology.js';
+import { type Device, type Lab, pidOf, until } from '../harness.js';
+import { notByWireguardGo, type Scenario } from '../scenario.js';
+import { endpoints, latestHandshake, PORTS, ping, tunnel, V4, V6, vethTunnel } from '../topology.js';
 import { AMOUNT, floods } from '../traffic.js';
 
 /** The daemon of a device ends by itself, its socket file goes; typetun says so by exit code 0. */
@@ -68,6 +68,25 @@ const moves: Scenario = {
   },
 };
 
+const bounces: Scenario = {
+  numbers: [36],
+  title: 'down and up again before the daemon came to look: the session ended all the same, and a new one begins',
+  skip: notByWireguardGo('a session of wireguard-go survives a moment down that it did not see'),
+  async run(lab, pair) {
+    const [a, b] = await vethTunnel(lab, pair, true, { endpoints: ['10.0.0.2:2', '10.0.0.1:1'] });
+    await ping(lab, 1, V4[1]);
+    const first = await latestHandshake(lab, a, b);
+    await until('a second to pass', async () => Math.floor(Date.now() / 1000) > first);
+    const pid = pidOf(a);
+    process.kill(pid, 'SIGSTOP');
+    await lab.sh(`ip -n ${lab.ns(1)} link set ${a.name} down; ip -n ${lab.ns(1)} link set ${a.name} up`);
+    process.kill(pid, 'SIGCONT');
+    await ping(lab, 1, V4[1]);
+    await until('a new session', async () => (await latestHandshake(lab, a, b)) > first);
+    await ping(lab, 2, V4[0]);
+  },
+};
+
 const ends: Scenario = {
   numbers: [37],
   title: 'every process, thread, socket and device is gone after SIGTERM, SIGINT, "link del" or removal of the socket',
@@ -98,4 +117,4 @@ const ends: Scenario = {
   },
 };
 
-export const LIFECYCLE: readonly Scenario[] = [namespacesGo, moves, ends];
+export const LIFECYCLE: readonly Scenario[] = [namespacesGo, moves, bounces, ends];
