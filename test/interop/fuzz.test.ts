@@ -116,7 +116,7 @@ async function fuzz(lab: Lab, fuzzer: Fuzzer, a: Device, b: Device): Promise<voi
   // The same session, at the same place.
   assert.equal(await endpointOf(lab, b, a), `127.0.0.1:${RELAY}`);
   assert.equal(await latestHandshake(lab, b, a), handshake);
-  await lab.in(1, `ping -n -q -c 3 -i 0.05 -W 2 ${V4[1]}`);
+  await lab.in(1, `ping -n -q -c 3 -i 0.05 -w 10 ${V4[1]}`);
   await file(lab, 2, 1, V6[0], 2);
   assert.equal(await latestHandshake(lab, b, a), handshake, 'without a new handshake');
 }

@@ -189,7 +189,7 @@ withNamespaces(import.meta.filename, () => {
           new RegExp(`\t21\n${BARE.replace('+', '\\+')}\toff$`),
         );
         // Neither side's session went: what b sends is understood at once, with no handshake in between.
-        await lab.in(2, `ping -n -q -c 1 -W 2 ${V6[0]}`);
+        await lab.in(2, `ping -n -q -c 1 -w 10 ${V6[0]}`);
         assert.equal(await latestHandshake(lab, a, b), before);
         await lab.wg(`syncconf ${a.name} ${config(shown)}`);
         assert.equal(await lab.wg(`show ${a.name} peers`), b.publicKey);

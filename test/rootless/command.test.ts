@@ -1,12 +1,12 @@
 /** To the command, `typetun exec` is as if it were not there: identity, streams, signals, terminal. world.ts draws it. */
 import assert from 'node:assert/strict';
 import { after, before, describe, it } from 'node:test';
-import { Job, missing, until } from '../netns/harness.js';
+import { Job, missing } from '../netns/harness.js';
 import { mark, parentOf, processes, theSleep } from './processes.js';
 import { asUser, INSIDE, noUser, UID } from './user.js';
 import { World } from './world.js';
 
-const TIMEOUT_MS = 120_000;
+const TIMEOUT_MS = 300_000;
 const skip = noUser(['script']) || missing([], ['wireguard-go']);
 
 let world: World;
@@ -185,14 +185,15 @@ describe('typetun exec: a terminal', { skip, timeout: TIMEOUT_MS }, () => {
   });
 
   it('a shell inside has job control; settings of the terminal stay as the command left them', async () => {
+    const seconds = mark();
     await atTerminal(async (shell, typetun) => {
       const { stdin } = shell.child;
       stdin?.write(`PS1='inner> ' ${typetun} bash --norc --noprofile -i\n`);
       await shell.prints('inner> ');
-      stdin?.write('sleep 600\n');
-      await until('sleep to run', () => processes('sleep\x00600').length > 0);
+      stdin?.write(`sleep ${seconds}\n`);
+      await theSleep(seconds);
       stdin?.write('\x1a');
-      await shell.prints(/Stopped\s+sleep 600/);
+      await shell.prints(/Stopped\s+sleep /);
       stdin?.write('kill %1; stty -tostop -echoctl; exit 5\n');
       await shell.prints(/exit 5[\s\S]*[$] $/);
       stdin?.write('echo status=$?; stty -a | grep -o .echoctl\n');

@@ -10,6 +10,8 @@ import type { AddressInfo, Socket } from 'node:net';
 import { text } from 'node:stream/consumers';
 import { after, before, describe, it } from 'node:test';
 import { RootlessNamespace } from '../../src/rootless/namespace.js';
+import { until } from '../netns/job.js';
+import { mark, processes, theSleep } from './processes.js';
 import { asOrdinaryUser } from './user.js';
 
 const ADDRESSES = ['10.99.0.2/24', 'fd99::2/64'];
@@ -90,8 +92,7 @@ asOrdinaryUser(import.meta.filename, () => {
 
     it('run: no zombie is left of orphans', async () => {
       await sh(namespace, 'for i in 1 2 3 4 5; do (sleep 0.05 & ) ; done');
-      const { output } = await sh(namespace, 'sleep 0.2; ps -eo stat,comm');
-      assert.doesNotMatch(output, /^Z/m);
+      await until('no zombie', async () => !/^Z/m.test((await sh(namespace, 'ps -eo stat,comm')).output));
     });
 
     it('listen, connect: data goes both ways, and each end sees the end of the other', async () => {
@@ -160,21 +161,23 @@ asOrdinaryUser(import.meta.filename, () => {
         );
         await Promise.all(sockets.map((socket) => text(socket)));
       }
-      await new Promise((resolve) => setTimeout(resolve, 50));
-      assert.ok(openDescriptors() <= before + 2, `${openDescriptors()} descriptors, ${before} before`);
-      const { output } = await sh(namespace, `ls /proc/1/fd | wc -l`);
-      assert.ok(Number(output) < 40, `the helper has ${output.trim()} descriptors`);
+      await until(
+        () => `descriptors to be closed: ${openDescriptors()}, ${before} before`,
+        () => openDescriptors() <= before + 2,
+      );
+      const helpers = async (): Promise<number> => Number((await sh(namespace, 'ls /proc/1/fd | wc -l')).output);
+      await until('the helper to have few descriptors', async () => (await helpers()) < 40);
       server.close();
     });
   });
 
   it('close: all is gone, a grandchild in a session of its own too; what is asked afterwards is refused', async () => {
     const namespace = await RootlessNamespace.open({ addresses: ADDRESSES, routes: [] });
-    const mark = `60${process.pid}`;
-    await sh(namespace, `setsid sleep ${mark} & sleep 0.1`);
-    assert.equal(processes(mark).length, 1);
+    const seconds = mark();
+    await sh(namespace, `setsid sleep ${seconds} &`);
+    await theSleep(seconds);
     await namespace.close();
-    assert.deepEqual(processes(mark), []);
+    assert.deepEqual(processes(`sleep\0${seconds}`), []);
     await assert.rejects(namespace.connect({ host: '127.0.0.1', port: 1 }), { code: 'ERR_CLOSED' });
     closeSync(namespace.tunFd);
   });
@@ -187,14 +190,3 @@ asOrdinaryUser(import.meta.filename, () => {
     assert.equal(openDescriptors(), before);
   });
 });
-
-/** Processes anywhere on this machine whose command line holds `mark`. */
-function processes(mark: string): string[] {
-  return readdirSync('/proc').filter((pid) => {
-    try {
-      return /^\d+$/.test(pid) && readFileSync(`/proc/${pid}/cmdline`, 'latin1').includes(`sleep\0${mark}\0`);
-    } catch {
-      return false;
-    }
-  });
-}
