@@ -42,7 +42,7 @@ async function story(started: ClientRequest, handle: (started: ClientRequest) =>
 }
 
 asOrdinaryUser(import.meta.filename, () => {
-  describe('requests through a tunnel', { timeout: 60_000 }, () => {
+  describe('requests through a tunnel', { timeout: 180_000 }, () => {
     let tunnel: Tunnel;
     let listener: Server;
     let port = 0;

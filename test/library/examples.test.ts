@@ -25,7 +25,7 @@ function alone(script: string): Promise<string> {
 }
 
 withNamespaces(import.meta.filename, () => {
-  describe('examples of the library', { timeout: TIMEOUT_MS }, () => {
+  describe('examples of the library', { timeout: 3 * TIMEOUT_MS }, () => {
     it('are all tested here', () => {
       const programs = readdirSync(EXAMPLES).filter((name) => name.endsWith('.js'));
       assert.deepEqual(programs.sort(), ['config.js', 'core.js', 'host.js', 'rootless.js', 'uapi.js']);

@@ -52,7 +52,7 @@ function certificate(): { key: string; cert: string } {
 }
 
 asOrdinaryUser(import.meta.filename, () => {
-  describe('HTTP through a tunnel', { timeout: 60_000 }, () => {
+  describe('HTTP through a tunnel', { timeout: 180_000 }, () => {
     let tunnel: Tunnel;
     let port = 0;
     let securePort = 0;

@@ -36,7 +36,7 @@ async function readToEnd(socket: Socket): Promise<Buffer> {
 }
 
 asOrdinaryUser(import.meta.filename, () => {
-  describe('RootlessDevice', { timeout: 120_000 }, () => {
+  describe('RootlessDevice', { timeout: FULL ? 1_800_000 : 240_000 }, () => {
     let tunnel: Tunnel;
     let client: RootlessDevice;
     let server: RootlessDevice;

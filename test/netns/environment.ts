@@ -15,10 +15,11 @@ export type Implementation = 'typetun' | 'wireguard-go' | 'wireguard-go-newest';
 /** Set in the environment of a test file that was started again inside namespaces of its own. */
 const INSIDE = 'TYPETUN_TEST_IN_USER_NAMESPACE';
 const TYPETUN = fileURLToPath(new URL('../../../bin/typetun', import.meta.url));
-const RERUN_TIMEOUT_MS = 20 * 60_000;
 
 export const CI: boolean = process.env['CI'] === 'true';
 export const FULL: boolean = process.env['TYPETUN_TEST_TIER'] === 'full';
+/** Of a file that was started again, all its tests together; in the full tier as much as scripts/test.ts gives a file. */
+const RERUN_TIMEOUT_MS = (FULL ? 120 : 20) * 60_000;
 
 /** The path of a command, or undefined. The directories of administrators' tools are searched as well. */
 export function which(tool: string): string | undefined {

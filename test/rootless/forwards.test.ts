@@ -19,7 +19,7 @@ import { noUser } from './user.js';
 import { CLIENT, SERVER, World } from './world.js';
 
 const MB = 1_000_000;
-const TIMEOUT_MS = 120_000;
+const TIMEOUT_MS = FULL ? 1_800_000 : 240_000;
 const CLIENT_SCRIPT = fileURLToPath(new URL('./client.js', import.meta.url));
 const skip = noUser(['curl', 'ncat']) || missing([], ['wireguard-go']);
 

@@ -37,7 +37,7 @@ function openDescriptors(): number {
 }
 
 asOrdinaryUser(import.meta.filename, () => {
-  describe('RootlessNamespace', { timeout: 60_000 }, () => {
+  describe('RootlessNamespace', { timeout: 180_000 }, () => {
     let namespace: RootlessNamespace;
 
     before(async () => {

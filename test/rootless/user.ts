@@ -7,14 +7,14 @@ import { once } from 'node:events';
 import { existsSync } from 'node:fs';
 import { relative, resolve } from 'node:path';
 import { it } from 'node:test';
-import { CI, which } from '../netns/environment.js';
+import { CI, FULL, which } from '../netns/environment.js';
 
 export const ROOT: string = resolve(import.meta.dirname, '../../..');
 /** Below 65,536, so that it exists in containers as well. */
 export const UID: number = 20_000 + (process.pid % 20_000);
 const PLACE = '/mnt/typetun';
 const TOOLS = ['setpriv', 'unshare', 'mount', 'ip', 'mknod'];
-const FILE_TIMEOUT_MS = 5 * 60_000;
+const FILE_TIMEOUT_MS = (FULL ? 60 : 5) * 60_000;
 
 /** Inside: the checkout and Node.js are here, whatever directories they are in. */
 export const INSIDE: { readonly [what in 'typetun' | 'node' | 'home']: string } = {

@@ -23,7 +23,7 @@ const SHOW_EVERY = 4;
 /** Configurations that cases begin with. */
 const BASES = 16;
 const SEED = Number(process.env['TYPETUN_TEST_SEED'] ?? 1);
-const TIMEOUT_MS = FULL ? 1_800_000 : 240_000;
+const TIMEOUT_MS = FULL ? 3_600_000 : 240_000;
 /** One of the stock tool's, one of ours: of the same length, and in no other text. */
 const [STOCK, OURS] = ['ttdiffs', 'ttdiffo'];
 
