@@ -39,6 +39,8 @@ interface Step {
 /** Silence before and while the time of idle daemons is taken. */
 const SETTLE_S = 10;
 const IDLE_S = 3;
+/** Short runs take memory alone, once a daemon has let go of what its start needed. */
+const QUICK_SETTLE_S = 2;
 /** Of what a contestant carried at most, in the tail's step. */
 const TAIL_LOAD = 0.8;
 /** Milliseconds between pings whose 99.9th percentile is wanted: there must be thousands of them. */
@@ -213,7 +215,7 @@ async function measureRound(
       }
       await attempt('raising the tunnel', who, async () => void tunnels.push(await raise(who)));
     }
-    if (subjects.has('idle')) await measureIdle(tunnels, quick ? 0 : IDLE_S, attempt);
+    if (subjects.has('idle')) await measureIdle(tunnels, quick, attempt);
     // Compilers warm up, buffers grow: the first second counts for nobody.
     if (steps.length > 0) {
       for (const { contestant, lab } of tunnels)
@@ -234,15 +236,16 @@ async function measureRound(
   }
 }
 
-/** All tunnels at once: they do nothing. @param seconds of silence, or 0 for memory alone */
+/** All tunnels at once: they do nothing. */
 async function measureIdle(
   tunnels: readonly Tunnel[],
-  seconds: number,
+  quick: boolean,
   attempt: (title: string, who: Contestant, run: (to: Put) => void) => Promise<void>,
 ): Promise<void> {
   // What starting up left to do (collectors, compilers) is done by then.
-  if (seconds > 0) await sleep(SETTLE_S * 1000);
+  await sleep((quick ? QUICK_SETTLE_S : SETTLE_S) * 1000);
   const before = tunnels.map(({ devices }) => cpuSeconds(devices));
+  const seconds = quick ? 0 : IDLE_S;
   await sleep(seconds * 1000);
   for (const [i, { contestant, devices }] of tunnels.entries()) {
     await attempt('idle', contestant, (to) => {
