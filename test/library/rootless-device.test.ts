@@ -126,12 +126,13 @@ asOrdinaryUser(import.meta.filename, () => {
     it('back-pressure: a reader that waits stops the writer, and nothing is lost', async () => {
       const chunk = randomBytes(1 << 16);
       const hash = createHash('sha256');
-      let accepted: Socket | undefined;
+      let accept: (socket: Socket) => void;
+      const arrived = new Promise<Socket>((resolve) => {
+        accept = resolve;
+      });
       const sent = createHash('sha256');
       await serving(
-        (socket) => {
-          accepted = socket;
-        },
+        (socket) => accept(socket),
         async (port) => {
           const socket = await client.connect({ host: SERVER.v6, port });
           let written = 0;
@@ -147,14 +148,16 @@ asOrdinaryUser(import.meta.filename, () => {
           }
           const drained = once(socket, 'drain');
           let received = 0;
-          accepted?.on('data', (data: Buffer) => {
+          // Its helper may hand over the connection later than the kernel takes what is written to it.
+          const accepted = await arrived;
+          accepted.on('data', (data: Buffer) => {
             hash.update(data);
             received += data.length;
           });
-          accepted?.resume();
+          accepted.resume();
           await drained;
           socket.end();
-          await once(accepted as Socket, 'end');
+          await once(accepted, 'end');
           assert.equal(received, written);
         },
         { pauseOnConnect: true },
