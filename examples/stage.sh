@@ -107,8 +107,8 @@ show() {
     run ip netns exec "$ns" "$@"
   else
     run ip -n "$ns" -brief link
-    run ip netns exec "$ns" ping -n -q -c 3 -i 0.2 -W 5 198.51.100.7
-    run ip netns exec "$ns" ping -n -q -c 3 -i 0.2 -W 5 2001:db8:7::7
+    run ip netns exec "$ns" ping -n -q -c 3 -i 0.2 -w 10 198.51.100.7
+    run ip netns exec "$ns" ping -n -q -c 3 -i 0.2 -w 10 2001:db8:7::7
     run wg show "$wg" transfer
   fi
 }

@@ -104,7 +104,7 @@ withNamespaces(import.meta.filename, () => {
 async function showsItsPoint(job: Job): Promise<void> {
   const { code } = await job.end(TIMEOUT_MS);
   assert.equal(code, 0, job.output);
-  assert.equal(job.stdout.match(/3 packets transmitted, 3 received/g)?.length, 2, job.output);
+  assert.equal(job.stdout.match(/packets transmitted, 3 received/g)?.length, 2, job.output);
   assert.match(job.stdout, /\t[1-9]\d*\t[1-9]\d*\n$/);
 }
 
