@@ -23,7 +23,7 @@ export { commandOf, type Implementation, kernelType, missing, withNamespaces } f
 export { Job, until } from './job.js';
 
 const SOCKETS = '/var/run/wireguard';
-const START_MS = 20_000;
+const START_MS = 60_000;
 const END_MS = 15_000;
 
 /** A device with the daemon that runs it. */

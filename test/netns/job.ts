@@ -84,7 +84,7 @@ export class Job {
   }
 
   /** Waits until the process has printed a text. */
-  async prints(text: string | RegExp, timeoutMs = 20_000): Promise<void> {
+  async prints(text: string | RegExp, timeoutMs = 60_000): Promise<void> {
     await until(
       `"${text}" from ${this.command}`,
       () => {

@@ -26,6 +26,10 @@ export const AMOUNT: Amount = {
   streams: [1, 4, 5, 50],
 };
 
+/** Limits for what takes a second or a minute where nothing else runs. */
+const FLOOD_SECONDS = FULL ? 300 : 30;
+const TRANSFER_MS = FULL ? 600_000 : 120_000;
+
 /** The tunnel addresses of the sides: in namespace 1 and in namespace 2. */
 export interface Addresses {
   readonly v4: readonly [string, string];
@@ -48,7 +52,9 @@ export async function floods(lab: Lab, count: number, { v4, v6 }: Addresses = US
  * another one instead. At its end as many may be on their way as were at any time, which it tells as the "pipe".
  */
 export async function flood(lab: Lab, from: number | string, host: string, count: number, options = ''): Promise<void> {
-  const said = await lab.in(from, `ping -n -q -f -c ${count} -w 30 ${options} ${host}`);
+  const said = await lab.in(from, `ping -n -q -f -c ${count} -w ${FLOOD_SECONDS} ${options} ${host}`, {
+    timeoutMs: (FLOOD_SECONDS + 30) * 1000,
+  });
   const [, sent, received] = /(\d+) packets transmitted, (\d+) received/.exec(said) ?? [];
   const [, underway = 1] = /, pipe (\d+)/.exec(said) ?? [];
   const lost = Number(sent) - Number(received) - Number(underway);
@@ -110,7 +116,7 @@ async function iperf(lab: Lab, from: number, to: number, host: string, options: 
   await server.prints('Server listening');
   // Its exit code says nothing that the report does not say better.
   const job = lab.spawn(from, ['iperf3', '--json', '--client', host, ...options.split(' ')]);
-  await job.end(120_000);
+  await job.end(TRANSFER_MS);
   let report: Report;
   try {
     report = JSON.parse(job.stdout) as Report;
@@ -131,7 +137,7 @@ export async function file(lab: Lab, from: number, to: number, host: string, mib
     writeFileSync(sent, bytes);
     const server = lab.spawn(to, ['bash', '-c', `exec ncat --verbose --recv-only --listen ${host} 7777 > ${received}`]);
     await server.prints('Listening on');
-    await lab.in(from, `ncat --send-only ${host} 7777 < ${sent}`);
+    await lab.in(from, `ncat --send-only ${host} 7777 < ${sent}`, { timeoutMs: TRANSFER_MS });
     await server.end(30_000);
     const hash = (data: Buffer): string => createHash('sha256').update(data).digest('hex');
     assert.equal(hash(readFileSync(received)), hash(bytes), `${mib} MiB by TCP to ${host}`);

@@ -90,8 +90,8 @@ withNamespaces(import.meta.filename, () => {
       ['TERM', '143', false],
     ] as const) {
       if (!FULL && !sample) continue;
-      it(`leaves nothing of any step: ${how}`, { timeout: 180_000 }, async () => {
-        const seen = await inWorld('typetun', `${INJECT}${FILE}\nsnap before; each_step ${how}; snap end`, 150_000);
+      it(`leaves nothing of any step: ${how}`, { timeout: 480_000 }, async () => {
+        const seen = await inWorld('typetun', `${INJECT}${FILE}\nsnap before; each_step ${how}; snap end`, 450_000);
         const steps = assertEachUndone(seen, how, code);
         assert.ok(
           steps >= 15,
