@@ -18,7 +18,7 @@ export interface Exit {
 export async function until(
   what: string | (() => string),
   condition: () => boolean | Promise<boolean>,
-  timeoutMs = 20_000,
+  timeoutMs = 40_000,
 ): Promise<void> {
   for (const start = performance.now(); !(await condition()); await sleep(POLL_MS)) {
     if (performance.now() - start > timeoutMs)
