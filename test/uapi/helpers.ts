@@ -112,7 +112,8 @@ export class Client {
 
 /** xorshift32: random enough for tests, and the same each time. */
 export function randomFrom(seed: number): (below: number) => number {
-  let state = seed | 1;
+  // Of 0 it makes nothing but 0.
+  let state = seed || 1;
   return (below) => {
     state ^= state << 13;
     state ^= state >>> 17;
