@@ -11,7 +11,7 @@ import { asUser, INSIDE, noUser, UID } from './user.js';
 import { OUTSIDE, type RunOptions, SERVER, World } from './world.js';
 
 const MB = 1_000_000;
-const TIMEOUT_MS = 240_000;
+const TIMEOUT_MS = FULL ? 1_800_000 : 240_000;
 const skip = noUser(['curl', 'getent', 'ncat']) || missing([], ['wireguard-go']);
 
 let world: World;

@@ -14,13 +14,14 @@ import { chmodSync, chownSync, mkdtempSync, rmSync, writeFileSync } from 'node:f
 import { tmpdir } from 'node:os';
 import { join } from 'node:path';
 import { fileURLToPath } from 'node:url';
+import { FULL } from '../netns/environment.js';
 import { commandOf, type Device, type Implementation, Job, Lab } from '../netns/harness.js';
 import { asUser, INSIDE, UID, type UserOptions } from './user.js';
 
 export const SERVER = ['10.66.0.1', 'fd66::1'] as const;
 export const CLIENT = ['10.66.0.2', 'fd66::2'] as const;
 export const OUTSIDE = { client: '172.31.0.1', server: '172.31.0.2' } as const;
-const TIMEOUT_MS = 60_000;
+const TIMEOUT_MS = FULL ? 600_000 : 60_000;
 
 export interface Result {
   readonly code: number | null;
