@@ -280,7 +280,7 @@ export function uapi(name: string, request: string): Promise<string> {
     const parts: string[] = [];
     let tail = '';
     const socket = connect(`${SOCKETS}/${name}.sock`, () => socket.write(request));
-    socket.setEncoding('utf8').setTimeout(10_000, () => socket.destroy(new Error(`${name}: no answer`)));
+    socket.setEncoding('utf8').setTimeout(60_000, () => socket.destroy(new Error(`${name}: no answer`)));
     socket.on('data', (text: string) => {
       parts.push(text);
       tail = (tail + text).slice(-2);
