@@ -39,6 +39,8 @@ export async function runDaemon(name: string): Promise<number> {
   process.on('SIGUSR2', () => daemon && void logStatus(daemon.engine, log));
   const signalled = listenToSignals(log);
   process.title = `typetun ${name}`;
+  // A working directory would keep its file system from being unmounted; from a deleted one Node.js starts no thread.
+  process.chdir('/');
   const report = reporter();
   try {
     daemon = await start(name, log);
@@ -47,8 +49,6 @@ export async function runDaemon(name: string): Promise<number> {
     return 1;
   }
   endOnBugs(daemon, log);
-  // A working directory would keep its file system from being unmounted.
-  process.chdir('/');
   log.debug('UAPI listener started');
   // Of this thread alone: packets go before what somebody wants to know.
   setPriority(0, Math.min(getPriority(0) + MAIN_THREAD_NICE, MOST_NICE));

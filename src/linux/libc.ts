@@ -32,6 +32,8 @@ export const F_SETFL = 4;
 export const O_RDWR = 2;
 export const O_NONBLOCK = 0o4000;
 export const O_CLOEXEC = 0o2000000;
+/** A place, which may not even be read. */
+export const O_PATH = 0o10000000;
 export const SOCK_NONBLOCK: number = O_NONBLOCK;
 export const SOCK_CLOEXEC: number = O_CLOEXEC;
 export const AF_INET = 2;

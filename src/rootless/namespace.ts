@@ -41,6 +41,8 @@ export interface NamespaceOptions {
   readonly dns?: { readonly servers: readonly string[]; readonly search?: readonly string[] };
   /** Of commands inside, to find the sockets that have to be hidden from them. */
   readonly env?: NodeJS.ProcessEnv;
+  /** Descriptor of the one that commands start in; without it, that of this process. */
+  readonly directory?: number;
 }
 
 /** What need not be UTF-8 is bytes. */
@@ -125,7 +127,7 @@ export class RootlessNamespace {
   #isEnded = false;
   #ready: () => void = () => {};
 
-  private constructor(mtu: number, env: NodeJS.ProcessEnv) {
+  private constructor(mtu: number, env: NodeJS.ProcessEnv, directory: number | undefined) {
     this.mtu = mtu;
     this.#isPrivileged = hasPrivileges();
     const [ours, theirs] = descriptorPair();
@@ -135,6 +137,7 @@ export class RootlessNamespace {
       // NODE_OPTIONS are for the owner, and for commands.
       env: { ...env, PATH: withSystemPath(env['PATH']), NODE_OPTIONS: undefined },
       stdio: ['ignore', 'ignore', 'pipe', 'ipc', theirs],
+      ...(directory !== undefined && { cwd: `/proc/self/fd/${directory}` }),
     });
     close(theirs);
     (this.#child.stderr as Readable).setEncoding('utf8').on('data', (text: string) => {
@@ -171,7 +174,7 @@ export class RootlessNamespace {
   static async open(options: NamespaceOptions): Promise<RootlessNamespace> {
     demandTun();
     const env = options.env ?? process.env;
-    const namespace = new RootlessNamespace(options.mtu ?? DEFAULT_MTU, env);
+    const namespace = new RootlessNamespace(options.mtu ?? DEFAULT_MTU, env, options.directory);
     try {
       await namespace.#setUp(options, env);
       return namespace;

@@ -1,5 +1,5 @@
 import { accessSync, constants, existsSync, statSync } from 'node:fs';
-import { isAbsolute, join, resolve } from 'node:path';
+import { isAbsolute, join } from 'node:path';
 
 /** Where administrators' tools are, which an ordinary user's PATH often lacks. */
 export const SYSTEM_PATH = '/usr/sbin:/usr/bin:/sbin:/bin';
@@ -12,15 +12,15 @@ export function withSystemPath(path = ''): string {
 /**
  * Finds a program as execvp(3) does.
  * @param name with a slash it is a path, from `cwd`
+ * @param cwd may be `.`, which is a place even when it has no path any more
  * @returns its path; else why not: it does not exist, or may not be run
  */
 export function findProgram(name: string, path: string, cwd: string): string | { code: 'ENOENT' | 'EACCES' } {
-  const places = name.includes('/')
-    ? ['']
-    : path.split(':').map((place) => (isAbsolute(place) ? place : join(cwd, place)));
+  const from = (place: string): string => (isAbsolute(place) ? place : join(cwd, place));
+  const places = name.includes('/') ? [''] : path.split(':').map(from);
   let code: 'ENOENT' | 'EACCES' = 'ENOENT';
   for (const place of name === '' ? [] : places) {
-    const candidate = place === '' ? resolve(cwd, name) : join(place, name);
+    const candidate = place === '' ? from(name) : join(place, name);
     // What is in a directory that is closed to us is not there.
     if (!isFile(candidate)) {
       if (place === '' && existsSync(candidate)) code = 'EACCES';

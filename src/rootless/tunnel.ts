@@ -3,13 +3,15 @@ import { getSystemErrorName } from 'node:util';
 import { changeToSet, type WgQuickConfig } from '../config/index.js';
 import { type Engine, type EngineOptions, startEngine } from '../engine/index.js';
 import { RootlessError } from './error.js';
-import { RootlessNamespace } from './namespace.js';
+import { type NamespaceOptions, RootlessNamespace } from './namespace.js';
 import { hasPrivileges } from './refusal.js';
 import { namespaceOptions } from './settings.js';
 
 export interface TunnelOptions extends Pick<EngineOptions, 'log' | 'onEvent'> {
   /** Of commands that will run inside. */
   readonly env?: NodeJS.ProcessEnv;
+  /** As {@link NamespaceOptions.directory}. */
+  readonly directory?: number;
   /** Told of what the file asks for and does not get here. */
   readonly warn?: (message: string) => void;
   /** Called when all is there that needs rights: before a packet is handled. */
@@ -31,7 +33,9 @@ export async function openTunnel(config: WgQuickConfig, options: TunnelOptions):
   try {
     const settings = namespaceOptions(config);
     const fwmark = markFor(config, options);
-    const namespace = await RootlessNamespace.open({ ...settings, ...(options.env && { env: options.env }) });
+    const { env, directory } = options;
+    const inner = { ...(env && { env }), ...(directory !== undefined && { directory }) };
+    const namespace = await RootlessNamespace.open({ ...settings, ...inner });
     try {
       options.onNamespace?.();
       return await startTunnel(namespace, config, fwmark, options);

@@ -1,7 +1,17 @@
 import assert from 'node:assert/strict';
 import type { StdioOptions } from 'node:child_process';
 import { once } from 'node:events';
-import { closeSync, existsSync, linkSync, mkdtempSync, openSync, readFileSync, rmSync, writeFileSync } from 'node:fs';
+import {
+  closeSync,
+  existsSync,
+  linkSync,
+  mkdtempSync,
+  openSync,
+  readFileSync,
+  readlinkSync,
+  rmSync,
+  writeFileSync,
+} from 'node:fs';
 import { createServer } from 'node:net';
 import { tmpdir } from 'node:os';
 import { join } from 'node:path';
@@ -60,6 +70,13 @@ test('typetun in the background holds on to nothing of its caller', options, asy
     .split(' ');
   assert.equal(Number(session), pid);
   assert.equal(readFileSync(`/proc/${pid}/comm`, 'utf8').slice(0, 8), 'typetun ');
+});
+
+test('typetun starts from a working directory that was deleted', options, async (t) => {
+  const place = await Place.make(t);
+  const script = `cd ${temporaryDirectory(t)} && mkdir gone && cd gone && rmdir ../gone && exec ${TYPETUN} ${place.name}`;
+  assertEnded(await place.start('bash', ['-c', script]).result, 0);
+  assert.equal(readlinkSync(`/proc/${place.daemon()}/cwd`), '/');
 });
 
 test('typetun in the background logs where its caller does, if LOG_LEVEL is set', options, async (t) => {

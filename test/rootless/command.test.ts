@@ -26,6 +26,17 @@ describe('typetun exec: the command is as if it had been run without', { skip, t
     assert.match(stdout, new RegExp(`^${UID}\n${UID}\n`));
   });
 
+  it('a working directory that was deleted, and may not be read', async () => {
+    const prepare = `echo above > note; mkdir gone; chown ${UID} gone; chmod 300 gone; cd gone; rmdir ../gone`;
+    const script = `readlink /proc/self/cwd; [ -d . ] && ! [ -r . ] && stat -c '%a %u' .; cat ../note; ./no; echo $?`;
+    const inGone = { prepare, netns: world.lab.ns('c') };
+    const plain = new Job([...asUser(inGone), 'sh', '-c', script]);
+    await plain.end(20_000);
+    assert.match(plain.stdout, /gone \(deleted\)\n300 \d+\nabove\n127\n$/);
+    const { code, stdout } = await world.sh(script, inGone);
+    assert.deepEqual([code, stdout], [0, plain.stdout]);
+  });
+
   it('it has the descriptors that the caller left it, and no other', async () => {
     const script = 'ls /proc/self/fd | tr "\\n" " "';
     // What typetun inherits beyond the three streams stays with typetun.

@@ -1,6 +1,7 @@
 /** What Node.js hides of how this program was called: bin/typetun and /proc/self tell. */
 import { isUtf8 } from 'node:buffer';
-import { readFileSync } from 'node:fs';
+import { constants, openSync, readFileSync } from 'node:fs';
+import { O_PATH } from '../../linux/libc.js';
 import { STANDARD_SIGNALS } from '../../linux/spawn.js';
 
 /** Set by bin/typetun: the soft limit of open files, and SigIgn of proc_pid_status(5). */
@@ -52,4 +53,19 @@ function readEnvironment(): (string | Uint8Array)[] {
   const garbled = new Set(raw.map((entry) => entry.toString().split('=')[0]));
   const texts = variables.filter(([name]) => !garbled.has(name)).map(([name, value]) => `${name}=${value}`);
   return [...texts, ...raw];
+}
+
+/**
+ * Node.js starts no thread in a directory that is deleted.
+ * @returns the descriptor of such a directory, when this process was in one and is in / now
+ */
+export function leaveDeletedDirectory(): number | undefined {
+  try {
+    process.cwd();
+    return undefined;
+  } catch {
+    const directory = openSync('.', O_PATH | constants.O_DIRECTORY);
+    process.chdir('/');
+    return directory;
+  }
 }

@@ -10,7 +10,7 @@ import { openTunnel, type RootlessTunnel } from '../../rootless/tunnel.js';
 import { scopeName } from '../../uapi/scopes.js';
 import { inferMtu } from '../wg-quick/mtu.js';
 import { EXEC_USAGE, type ExecLine, parseExec } from './arguments.js';
-import { type Caller, isGarbled, readCaller } from './caller.js';
+import { type Caller, isGarbled, leaveDeletedDirectory, readCaller } from './caller.js';
 import { readConfig } from './config-file.js';
 import { readCredentials, startServices, tellReady, tellStopping } from './services.js';
 import { Signals } from './signals.js';
@@ -50,7 +50,7 @@ async function execute(line: ExecLine, caller: Caller): Promise<number> {
   const [command] = line.command;
   // Where its name is no text, unshare(1) looks for it.
   if (command !== undefined && !isGarbled(command)) {
-    const found = findProgram(command, process.env['PATH'] ?? '', process.cwd());
+    const found = findProgram(command, process.env['PATH'] ?? '', '.');
     if (typeof found !== 'string') {
       say(
         `${command}: ${found.code === 'ENOENT' ? 'there is no such command' : 'this command cannot be run (EACCES)'}`,
@@ -63,8 +63,10 @@ async function execute(line: ExecLine, caller: Caller): Promise<number> {
   const config = readConfig(line.config, say);
   const signals = new Signals(caller.ignored);
   const hadTerminal = isForeground();
+  const directory = leaveDeletedDirectory();
   await completeMtu(config);
   const tunnel = await openTunnel(config, {
+    ...(directory !== undefined && { directory }),
     log: (level, message) => {
       if (level === 'error' || line.verbose) say(message);
     },
