@@ -115,11 +115,9 @@ async function connectUdp(to: Network, { host, hostPort }: ForwardSpec): Promise
   const [found] = await to.lookup(host);
   if (!found) throw new Error(`${host} has no address`);
   const socket = await to.bindUdp({ host: found.family === 6 ? '::' : '0.0.0.0' });
-  return new Promise((resolve, reject) => {
-    socket.once('error', reject);
-    socket.connect(hostPort, found.address, () => {
-      socket.off('error', reject);
-      resolve(socket);
-    });
-  });
+  // Where there is no way to it, Node.js calls this with the error.
+  const error = await new Promise<unknown>((done) => socket.connect(hostPort, found.address, done as () => void));
+  if (error === undefined) return socket;
+  socket.close();
+  throw error;
 }

@@ -28,7 +28,8 @@ export async function startHttpProxy(
   port: number,
   credentials: Credentials | undefined,
 ): Promise<Listener> {
-  const server = createServer();
+  // A long upload is one request.
+  const server = createServer({ requestTimeout: 0 });
   server.maxConnections = MAX_CONNECTIONS;
   server.on('connect', (incoming: IncomingMessage, client: Socket, head: Buffer) => {
     tunnel(inside, credentials, incoming, client, head);
@@ -122,9 +123,18 @@ function forward(inside: Network, incoming: IncomingMessage, outgoing: ServerRes
     refuse(502, `${host} was not reached: ${error.code ?? error.message}`),
   );
   upstream.on('response', (response) => {
-    outgoing.writeHead(response.statusCode ?? 502, withoutHops(response.rawHeaders, response.headers.connection));
-    response.pipe(outgoing);
     response.on('error', () => outgoing.destroy());
+    const { statusCode = 0, rawHeaders, headers } = response;
+    // Three digits are all that Node.js asks for in an answer; in one of its own they have to mean something.
+    if (statusCode < 200) {
+      upstream.destroy();
+      return refuse(502, `${host} answered with status ${statusCode}`);
+    }
+    response.pipe(outgoing.writeHead(statusCode, withoutHops(rawHeaders, headers.connection)));
+  });
+  upstream.on('close', () => {
+    // As after a switch of protocols that nobody asked for.
+    if (!outgoing.headersSent) refuse(502, `${host} did not answer`);
   });
   incoming.pipe(upstream);
 }

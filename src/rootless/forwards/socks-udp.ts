@@ -55,14 +55,16 @@ class Association {
   }
 
   async #send(message: Buffer, from: RemoteInfo): Promise<void> {
-    // Of the client alone, and whole: fragments are optional, and nobody sends them.
-    if (plainAddress(from.address) !== this.#owner || message.length < HEADER || message[2] !== 0) return;
-    const target = decodeAddress(message.subarray(HEADER));
+    // Of the client alone: who else is at its address, with no right to this proxy perhaps, has another port.
+    if (plainAddress(from.address) !== this.#owner || (this.#client && this.#client.port !== from.port)) return;
+    // Whole: fragments are optional, and nobody sends them.
+    const target = message.length < HEADER || message[2] !== 0 ? undefined : decodeAddress(message.subarray(HEADER));
     if (!target) return;
     this.#client = from;
     const address = await this.#addressOf(target.host);
     const family = isIP(address ?? '');
-    if (address === undefined || (family !== 4 && family !== 6)) return;
+    // The look-up may have outlasted the association.
+    if (this.#isClosed || address === undefined || (family !== 4 && family !== 6)) return;
     const socket = await this.#socket(family);
     if (!this.#isClosed) socket.send(message.subarray(HEADER + target.length), target.port, address);
   }

@@ -63,6 +63,8 @@ interface Request {
 
 /** @throws Error when the other end goes first */
 async function read(socket: Socket, bytes: number): Promise<Buffer> {
+  // To ask a stream for no bytes means something else.
+  if (bytes === 0) return Buffer.alloc(0);
   for (;;) {
     const got = socket.read(bytes) as Buffer | null;
     if (got?.length === bytes) return got;
@@ -107,7 +109,11 @@ async function greet(client: Socket, credentials: Credentials | undefined): Prom
   const length = isName ? (await read(client, 1))[0]! : type === AddressType.v4 ? 4 : 16;
   const rest = await read(client, length + 2);
   const head = isName ? Buffer.of(type, length) : Buffer.of(type);
-  return { command: command!, ...decodeAddress(Buffer.concat([head, rest]))! };
+  const target = decodeAddress(Buffer.concat([head, rest]));
+  if (target) return { command: command!, ...target };
+  // A name without a letter.
+  client.end(reply(REPLY.hostUnreachable));
+  return undefined;
 }
 
 /** @returns `name:password` */
