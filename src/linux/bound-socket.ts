@@ -1,5 +1,6 @@
 /** Sockets that are bound here and used by another process: socket(2), bind(2). */
 import { isIPv6 } from 'node:net';
+import { Errno, SystemError } from './errno.js';
 import { addressOf, allocate, loadLibrary, type Native } from './ffi.js';
 import {
   AF_INET,
@@ -15,17 +16,19 @@ import {
   socket,
 } from './libc.js';
 
-const inetPton: Native = loadLibrary(null).func('inet_pton', 'int', ['int', 'pointer', 'pointer']);
+const library = loadLibrary(null);
+const inetPton: Native = library.func('inet_pton', 'int', ['int', 'pointer', 'pointer']);
+const ifNameToIndex: Native = library.func('if_nametoindex', 'uint', ['pointer']);
 
 const SOCK_STREAM = 1;
 const SOL_SOCKET = 1;
 const SO_REUSEADDR = 2;
 
 /**
- * @param address IPv4 or IPv6; `::` takes IPv4 as well, as the system's bindv6only has it
+ * @param address IPv4 or IPv6, `fe80::1%wg0` too; `::` takes IPv4 as well, as the system's bindv6only has it
  * @param port 0 lets the system choose
  * @returns the descriptor, which does not listen yet
- * @throws SystemError EADDRINUSE, EADDRNOTAVAIL, EACCES for a port below 1024
+ * @throws SystemError EINVAL for what is no address here, EADDRINUSE, EADDRNOTAVAIL, EACCES for a port below 1024
  */
 export function bindSocket(type: 'tcp' | 'udp', address: string, port: number): number {
   const family = isIPv6(address) ? AF_INET6 : AF_INET;
@@ -35,8 +38,12 @@ export function bindSocket(type: 'tcp' | 'udp', address: string, port: number): 
   const view = new DataView(memory.buffer);
   view.setUint16(0, family, true);
   view.setUint16(2, port);
-  const text = cString(address);
-  inetPton(family, addressOf(text), at + (family === AF_INET ? 4 : 8));
+  const [plain = '', zone = ''] = address.split('%', 2);
+  const text = cString(plain);
+  if (inetPton(family, addressOf(text), at + (family === AF_INET ? 4 : 8)) !== 1) {
+    throw new SystemError(Errno.EINVAL, 'inet_pton');
+  }
+  if (zone !== '') view.setUint32(24, Number(zone) || ifNameToIndex(addressOf(cString(zone))), true);
   const kind = (type === 'tcp' ? SOCK_STREAM : SOCK_DGRAM) | SOCK_CLOEXEC | SOCK_NONBLOCK;
   const fd = check(socket(family, kind, 0), 'socket');
   try {

@@ -8,3 +8,10 @@ export class RootlessError extends Error {
     this.code = code;
   }
 }
+
+/** @returns the same error, as one of this kind */
+export function rootlessError(error: unknown): RootlessError {
+  if (error instanceof RootlessError) return error;
+  const { code = 'ERR_ROOTLESS', message } = error as NodeJS.ErrnoException;
+  return new RootlessError(code, message);
+}

@@ -12,12 +12,14 @@ import { runInside, signalCommand, watchChildren } from './inner-commands.js';
 import { bindInside, connectInside } from './inner-sockets.js';
 import { makeInterface } from './interface.js';
 import { makePrivateFiles } from './private-files.js';
-import { type Answer, type News, type Numbered, PASSING_FD, type Request } from './protocol.js';
+import { type Answer, type Failure, type News, type Numbered, PASSING_FD, type Request } from './protocol.js';
 
 const STREAMS = 3;
 /** The owner takes what waits as soon as it gets to it. */
 const RETRY_MS = 1;
 const cancelled = new Map<number, AbortController>();
+/** Whether the tunnel has a name server. */
+let asksForNames = true;
 
 function say(message: Answer | News): void {
   // The channel is closed when the owner is going: this process is about to end as well.
@@ -52,6 +54,7 @@ type Extras = Partial<Pick<Extract<Answer, { type: 'answer' }>, 'descriptor' | '
 async function handle(request: Numbered<Request>): Promise<Extras> {
   switch (request.type) {
     case 'set-up': {
+      asksForNames = request.setup.dns.servers.length > 0;
       makePrivateFiles(request.setup);
       enterAgain();
       const tun = await makeInterface(request.setup);
@@ -93,16 +96,24 @@ async function handle(request: Numbered<Request>): Promise<Extras> {
   }
 }
 
+function failure(error: unknown): Failure {
+  const { code = 'ERR_ROOTLESS', message, errors = [] } = error as Error & { code?: string; errors?: Error[] };
+  if (code === 'EAI_AGAIN' && !asksForNames) {
+    // It would be so again: nobody is asked.
+    return { code: 'ENOTFOUND', message: `${message.replace(code, 'ENOTFOUND')}: the tunnel has no name server (DNS)` };
+  }
+  // Where several addresses of a name were tried, Node.js says nothing of its own.
+  const texts = message === '' ? errors.map((each) => each.message) : [message];
+  return { code, message: texts.join('; ') };
+}
+
 process.on('disconnect', () => process.exit(0));
 process.on('message', async (request: Numbered<Request>) => {
   const { id } = request;
   try {
     say({ type: 'answer', id, ...(await handle(request)) });
   } catch (error) {
-    const { code = 'ERR_ROOTLESS', message, errors = [] } = error as Error & { code?: string; errors?: Error[] };
-    // Where several addresses of a name were tried, Node.js says nothing of its own.
-    const texts = message === '' ? errors.map((each) => each.message) : [message];
-    say({ type: 'failed', id, failure: { code, message: texts.join('; ') } });
+    say({ type: 'failed', id, failure: failure(error) });
   }
 });
 watchChildren(say);

@@ -1,7 +1,6 @@
 /** In the helper: sockets made inside, for the owner outside. */
-import { lookup } from 'node:dns/promises';
 import { once } from 'node:events';
-import { connect, isIP, type Socket } from 'node:net';
+import { connect, type Socket } from 'node:net';
 import { bindSocket } from '../linux/bound-socket.js';
 import { close } from '../linux/libc.js';
 import type { BindSetup, ConnectSetup } from './protocol.js';
@@ -30,8 +29,7 @@ function descriptorOf(socket: Socket): number {
 }
 
 /** Binds, and leaves listening to the owner. */
-export async function bindInside({ type, host, port }: BindSetup, pass: Pass): Promise<void> {
-  const address = isIP(host) ? host : (await lookup(host)).address;
+export async function bindInside({ type, address, port }: BindSetup, pass: Pass): Promise<void> {
   const fd = bindSocket(type, address, port);
   try {
     await pass(fd);

@@ -14,12 +14,11 @@ import { type ChildProcess, spawn } from 'node:child_process';
 import { createSocket, type SocketOptions, type Socket as UdpSocket } from 'node:dgram';
 import { once } from 'node:events';
 import { isIP, isIPv6, Server, Socket } from 'node:net';
-import type { Readable } from 'node:stream';
 import { fileURLToPath } from 'node:url';
 import type { Exit } from '../linux/children.js';
 import { descriptorPair, receiveDescriptor, sendDescriptor } from '../linux/descriptors.js';
 import { close } from '../linux/libc.js';
-import { RootlessError } from './error.js';
+import { RootlessError, rootlessError } from './error.js';
 import { servicesToHide } from './hidden.js';
 import { withSystemPath } from './programs.js';
 import type { Answer, CommandSetup, ConnectSetup, FoundAddress, NamespaceSetup, News, Request } from './protocol.js';
@@ -140,31 +139,40 @@ export class RootlessNamespace {
       ...(directory !== undefined && { cwd: `/proc/self/fd/${directory}` }),
     });
     close(theirs);
-    (this.#child.stderr as Readable).setEncoding('utf8').on('data', (text: string) => {
+    // There is none where it could not be started.
+    this.#child.stderr?.setEncoding('utf8').on('data', (text: string) => {
       this.#said = (this.#said + text).slice(-4096);
     });
     this.#child.on('message', (message: Answer | News) => this.#hear(message));
     this.ended = this.#whenEnded();
   }
 
-  /** Not `close` of the child: that does not come after a disconnect. */
   async #whenEnded(): Promise<Error | undefined> {
-    const heard = once(this.#child.stderr as Readable, 'close');
-    let how: string;
-    try {
-      const [code, signal] = (await once(this.#child, 'exit')) as [number | null, NodeJS.Signals | null];
-      await heard;
-      how = this.#said.trim().split('\n').at(-1) || `the helper ended with ${signal ?? code}`;
-      // What unshare(1) says of itself when its child died of SIGKILL.
-      if (how.startsWith('unshare: sigprocmask')) how = 'the helper was killed';
-    } catch (error) {
-      how = (error as Error).message;
-    }
+    const { code, message } = await this.#howEnded();
     this.#isEnded = true;
     close(this.#passing);
-    const error = new RootlessError(this.#isClosing ? 'ERR_CLOSED' : 'ERR_NAMESPACE', how);
+    const error = new RootlessError(this.#isClosing ? 'ERR_CLOSED' : code, message);
     this.#abandonAll(error);
     return this.#isClosing ? undefined : error;
+  }
+
+  /** Not by `close` of the child: that does not come after a disconnect. */
+  #howEnded(): Promise<{ code: string; message: string }> {
+    const child = this.#child;
+    const heard = child.stderr && once(child.stderr, 'close').catch(() => {});
+    return new Promise((resolve) => {
+      child.on('error', ({ code = 'ERR_NAMESPACE', message }: NodeJS.ErrnoException) => {
+        // Else something was sent to a helper that ended a moment ago: its exit is still to come.
+        if (child.pid === undefined) resolve({ code, message });
+      });
+      child.once('exit', async (code, signal) => {
+        await heard;
+        const last = this.#said.trim().split('\n').at(-1) || `the helper ended with ${signal ?? code}`;
+        // What unshare(1) says of itself when its child died of SIGKILL.
+        const message = last.startsWith('unshare: sigprocmask') ? 'the helper was killed' : last;
+        resolve({ code: 'ERR_NAMESPACE', message });
+      });
+    });
   }
 
   /**
@@ -174,13 +182,14 @@ export class RootlessNamespace {
   static async open(options: NamespaceOptions): Promise<RootlessNamespace> {
     demandTun();
     const env = options.env ?? process.env;
-    const namespace = new RootlessNamespace(options.mtu ?? DEFAULT_MTU, env, options.directory);
+    let namespace: RootlessNamespace | undefined;
     try {
+      namespace = new RootlessNamespace(options.mtu ?? DEFAULT_MTU, env, options.directory);
       await namespace.#setUp(options, env);
       return namespace;
     } catch (error) {
-      await namespace.close();
-      throw explainRefusal(error as Error);
+      await namespace?.close();
+      throw rootlessError(explainRefusal(error as Error));
     }
   }
 
@@ -250,22 +259,30 @@ export class RootlessNamespace {
 
   /** Listens inside. @returns a server of this process, listening. @throws RootlessError */
   async listen({ host = '::', port = 0, backlog, ...options }: ListenOptions = {}): Promise<Server> {
-    const fd = await this.#askForDescriptor({ type: 'bind', setup: { type: 'tcp', host, port } });
+    const { fd } = await this.#bind('tcp', host, port);
     const server = new Server(options);
     const listening = once(server, 'listening');
     server.listen({ fd, ...(backlog !== undefined && { backlog }) });
-    await listening;
+    // Somebody else may listen already, who was bound there at the same time.
+    await listening.catch((error: unknown) => Promise.reject(rootlessError(error)));
     return server;
   }
 
   /** Binds a UDP socket inside. @returns a socket of this process, bound. @throws RootlessError */
   async bindUdp({ host = '::', port = 0 }: Pick<ListenOptions, 'host' | 'port'> = {}): Promise<UdpSocket> {
-    const fd = await this.#askForDescriptor({ type: 'bind', setup: { type: 'udp', host, port } });
-    const socket = createSocket({ type: isIPv6(host) ? 'udp6' : 'udp4', lookup: this.#lookupForUdp });
+    const { fd, address } = await this.#bind('udp', host, port);
+    const socket = createSocket({ type: isIPv6(address) ? 'udp6' : 'udp4', lookup: this.#lookupForUdp });
     const listening = once(socket, 'listening');
     socket.bind({ fd });
     await listening;
     return socket;
+  }
+
+  /** @returns a socket of this process, bound, and the address of `host` */
+  async #bind(type: 'tcp' | 'udp', host: string, port: number): Promise<{ fd: number; address: string }> {
+    const [found] = isIP(host) === 0 ? await this.lookup(host) : [{ address: host }];
+    const address = found?.address ?? '';
+    return { fd: await this.#askForDescriptor({ type: 'bind', setup: { type, address, port } }), address };
   }
 
   /** Names that a UDP socket sends to are looked up inside as well, and IPv4 addresses fit a socket of both. */

@@ -36,8 +36,8 @@ export interface ConnectSetup {
 
 export interface BindSetup {
   readonly type: 'tcp' | 'udp';
-  /** An address or a name; `::` takes IPv4 as well. */
-  readonly host: string;
+  /** `::` takes IPv4 as well. */
+  readonly address: string;
   /** 0: any. */
   readonly port: number;
 }

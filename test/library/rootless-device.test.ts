@@ -226,6 +226,21 @@ asOrdinaryUser(import.meta.filename, () => {
       }
     });
 
+    it('UDP: a name to bind at is of the family that it has inside', async () => {
+      const socket = await client.bindUdp({ host: 'localhost' });
+      const { address, port } = socket.address();
+      const heard = once(socket, 'message');
+      socket.send('to itself', port, address);
+      assert.equal(`${((await heard) as [Buffer])[0]}`, 'to itself');
+      socket.close();
+    });
+
+    it('an address with an interface binds there, and not everywhere', async () => {
+      const listener = await client.listen({ host: `${CLIENT.v6}%wg0` });
+      assert.equal((listener.address() as AddressInfo).address, CLIENT.v6);
+      listener.close();
+    });
+
     it('UDP: datagrams of every size, both ways', async () => {
       const echo = await server.bindUdp({ host: '::', port: 7000 });
       echo.on('message', (message: Buffer, from: RemoteInfo) => echo.send(message, from.port, from.address));
@@ -288,6 +303,11 @@ asOrdinaryUser(import.meta.filename, () => {
         [() => client.connect({ host: SERVER.v4, port: 1, noDelay: 1 as never }), 'ERR_INVALID_ARGUMENT', /noDelay/],
         // Two addresses were tried.
         [() => client.connect({ host: 'localhost', port: 1 }), 'ECONNREFUSED', /127\.0\.0\.1:1/],
+        // That tunnel has no name server.
+        [() => server.connect({ host: 'a.test', port: 1 }), 'ENOTFOUND', /a\.test: the tunnel has no name server/],
+        [() => server.lookup('a.test'), 'ENOTFOUND', /no name server/],
+        [() => server.bindUdp({ host: 'a.test' }), 'ENOTFOUND', /no name server/],
+        [() => server.listen({ host: 'fe80::1%nowhere' }), 'EINVAL', /./],
         [() => client.lookup('localhost', 5 as never), 'ERR_INVALID_ARGUMENT', /family: expected 4 or 6/],
         [() => client.listen({ port: -1 }), 'ERR_INVALID_ARGUMENT', /port/],
         [() => client.listen({ keepAliveInitialDelay: -1 }), 'ERR_INVALID_ARGUMENT', /keepAliveInitialDelay/],
@@ -324,7 +344,12 @@ asOrdinaryUser(import.meta.filename, () => {
       await assert.rejects(client.listen({ port: 4000 }), hasCode('EADDRINUSE'));
       first.close();
       await once(first, 'close');
-      (await client.listen({ port: 4000 })).close();
+      // Bound by both before one of them listens.
+      const both = await Promise.allSettled([1, 2].map(() => client.listen({ port: 4000 })));
+      for (const each of both) {
+        if (each.status === 'fulfilled') each.value.close();
+        else assert.ok(hasCode('EADDRINUSE')(each.reason), `${each.reason}`);
+      }
       assert.equal(descendants().length, before);
     });
 
@@ -371,6 +396,11 @@ asOrdinaryUser(import.meta.filename, () => {
       device.on('error', (error) => errors.push(error));
       const closed = new Promise<void>((resolve) => device.on('close', resolve));
       execFileSync('kill', ['-KILL', `${mine.at(-1)}`]);
+      // Before this process can have noticed.
+      const calls = [1, 2, 3].map(() =>
+        assert.rejects(device.connect({ host: '10.1.1.1', port: 1 }), hasCode('ERR_CLOSED')),
+      );
+      await Promise.all(calls);
       await closed;
       await failed;
       assert.ok(hasCode('ERR_DEVICE')(errors[0]), `${errors[0]}`);
