@@ -141,6 +141,31 @@ describe('-D', { timeout: TIMEOUT_MS }, () => {
     assert.equal(inside.open, 0);
   });
 
+  it('UDP: what failed for one datagram is tried again for the next', async () => {
+    const server = await udp();
+    const failing = <T>(work: () => Promise<T>): (() => Promise<T>) => {
+      let calls = 0;
+      return async () => {
+        if (++calls === 1) throw new Error('not now');
+        return work();
+      };
+    };
+    const lookup = failing<readonly { address: string; family: number }[]>(async () => [
+      { address: LOOPBACK, family: 4 },
+    ]);
+    const bindUdp = failing(() => OUTSIDE.bindUdp({ host: LOOPBACK }));
+    const { relay } = await associate(await socks({ ...OUTSIDE, lookup, bindUdp }));
+    const message = hex('0000000301610000');
+    message.writeUInt16BE(server.address().port, 6);
+    const client = await udp();
+    const arrived = once(server, 'message');
+    for (let datagram = 1; datagram <= 3; datagram++) {
+      client.send(message, relay, LOOPBACK);
+      await sleep(50);
+    }
+    await Promise.race([arrived, sleep(1_000).then(() => assert.fail('nothing came'))]);
+  });
+
   it("UDP: an association is its client's, and not of others at the same address", async () => {
     const [server, client, other] = [await udp(), await udp(), await udp()];
     const { relay } = await associate(await socks());

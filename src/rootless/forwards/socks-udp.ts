@@ -75,7 +75,11 @@ class Association {
     if (!found) {
       found = this.#inside.lookup(host).then(
         ([first]) => first?.address,
-        () => undefined,
+        () => {
+          // The next datagram asks again.
+          this.#names.delete(host);
+          return undefined;
+        },
       );
       if (this.#names.size >= MAX_NAMES) this.#names.clear();
       this.#names.set(host, found);
@@ -91,6 +95,7 @@ class Association {
         it.on('message', (message, from) => this.#answer(message, from));
         return it;
       });
+      socket.catch(() => this.#sockets.delete(family));
       this.#sockets.set(family, socket);
     }
     return socket;
