@@ -9,12 +9,15 @@ import { closeSync, openSync, readdirSync, readFileSync, readlinkSync } from 'no
 import type { AddressInfo, Socket } from 'node:net';
 import { text } from 'node:stream/consumers';
 import { after, before, describe, it } from 'node:test';
+import { addressOf, allocate } from '../../src/linux/ffi.js';
+import { setrlimit } from '../../src/linux/libc.js';
 import { RootlessNamespace } from '../../src/rootless/namespace.js';
 import { until } from '../netns/job.js';
 import { mark, processes, theSleep } from './processes.js';
 import { asOrdinaryUser } from './user.js';
 
 const ADDRESSES = ['10.99.0.2/24', 'fd99::2/64'];
+const RLIMIT_NOFILE = 7;
 const ROUTES = ['0.0.0.0/0', '::/0'];
 
 /** Runs a shell script inside. @returns what it printed, and how it ended */
@@ -182,6 +185,23 @@ asOrdinaryUser(import.meta.filename, () => {
     closeSync(namespace.tunFd);
   });
 
+  it('open: with no more than a few descriptors left it is an error, and leaves nothing', async () => {
+    const before = openDescriptors();
+    // With 6 and 7, Node.js itself leaves pipes of the process open that it could not start.
+    for (const free of [1, 2, 3, 4, 5]) {
+      const giveBack = leaveFree(free);
+      try {
+        await assert.rejects(RootlessNamespace.open({ addresses: ADDRESSES, routes: ROUTES }), {
+          name: 'RootlessError',
+          code: 'EMFILE',
+        });
+      } finally {
+        giveBack();
+      }
+    }
+    assert.equal(openDescriptors(), before);
+  });
+
   it('open: an impossible route is an error with the words of ip, and leaves nothing', async () => {
     const before = openDescriptors();
     await assert.rejects(RootlessNamespace.open({ addresses: ADDRESSES, routes: ['10.0.0.1/99'] }), (error: Error) =>
@@ -190,3 +210,23 @@ asOrdinaryUser(import.meta.filename, () => {
     assert.equal(openDescriptors(), before);
   });
 });
+
+/** Takes all descriptors but a few that this process may have. @returns what gives them back */
+function leaveFree(count: number): () => void {
+  const limits = readFileSync('/proc/self/limits', 'latin1');
+  const [, soft = '', hard = ''] = /^Max open files\s+(\d+)\s+(\d+)/m.exec(limits) ?? [];
+  const setSoftLimit = (value: bigint): void => {
+    const memory = allocate(16);
+    new BigUint64Array(memory.buffer).set([value, BigInt(hard)]);
+    assert.equal(setrlimit(RLIMIT_NOFILE, addressOf(memory)), 0);
+    memory.fill(0);
+  };
+  const taken: number[] = [];
+  while ((taken.at(-1) ?? 0) < 200) taken.push(openSync('/dev/null', 'r'));
+  setSoftLimit(BigInt(taken.at(-1)! + 1));
+  for (let i = 0; i < count; i++) closeSync(taken.pop()!);
+  return () => {
+    setSoftLimit(BigInt(soft));
+    for (const fd of taken) closeSync(fd);
+  };
+}
