@@ -8,6 +8,8 @@ import { decodeAddress, encodeAddress, plainAddress } from './socks-address.js';
 const HEADER = 3;
 /** Names that one association remembers. */
 const MAX_NAMES = 256;
+/** Datagrams of one association that wait for a look-up or a socket; those beyond are dropped. */
+const MAX_WAITING = 64;
 
 /**
  * Relays a client's datagrams as long as its connection lasts.
@@ -32,6 +34,7 @@ class Association {
   readonly #names = new Map<string, Promise<string | undefined>>();
   readonly #sockets = new Map<4 | 6, Promise<UdpSocket>>();
   #client: RemoteInfo | undefined;
+  #waiting = 0;
   #isClosed = false;
 
   constructor(relay: UdpSocket, inside: Network, owner: string) {
@@ -61,12 +64,22 @@ class Association {
     const target = message.length < HEADER || message[2] !== 0 ? undefined : decodeAddress(message.subarray(HEADER));
     if (!target) return;
     this.#client = from;
-    const address = await this.#addressOf(target.host);
+    if (this.#waiting >= MAX_WAITING) return;
+    this.#waiting++;
+    try {
+      await this.#relayTo(target, message.subarray(HEADER + target.length));
+    } finally {
+      this.#waiting--;
+    }
+  }
+
+  async #relayTo({ host, port }: { host: string; port: number }, datagram: Buffer): Promise<void> {
+    const address = await this.#addressOf(host);
     const family = isIP(address ?? '');
     // The look-up may have outlasted the association.
     if (this.#isClosed || address === undefined || (family !== 4 && family !== 6)) return;
     const socket = await this.#socket(family);
-    if (!this.#isClosed) socket.send(message.subarray(HEADER + target.length), target.port, address);
+    if (!this.#isClosed) socket.send(datagram, port, address);
   }
 
   #addressOf(host: string): Promise<string | undefined> {
