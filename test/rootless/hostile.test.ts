@@ -78,11 +78,36 @@ describe('-L /udp', { timeout: TIMEOUT_MS }, () => {
     const forward = await startForward(OUTSIDE, to.network, spec, LOOPBACK);
     opened.push(forward);
     const client = await udp();
-    for (let i = 0; i < 5; i++) {
+    for (let count = 1; count <= 5; count++) {
       client.send('datagram', portOf(forward), LOOPBACK);
-      await sleep(20);
+      await until('a socket to be opened', () => to.total === count);
+      await until('it to be closed', () => to.open === 0);
     }
-    await until('sockets to be', () => to.open === 0);
+  });
+
+  it('many senders that come during a look-up wait for that one', async () => {
+    let [lookups, arrived] = [0, 0];
+    let found = (): void => {};
+    const lookup = async (): ReturnType<Network['lookup']> => {
+      lookups++;
+      await new Promise<void>((resolve) => {
+        found = resolve;
+      });
+      return [{ address: LOOPBACK, family: 4 }];
+    };
+    const server = await udp();
+    server.on('message', () => arrived++);
+    const spec = { protocol: 'udp', port: 0, host: 'a.example', hostPort: server.address().port } as const;
+    const forward = await startForward(OUTSIDE, { ...OUTSIDE, lookup }, spec, LOOPBACK);
+    opened.push(forward);
+    for (let sender = 0; sender < 20; sender++) (await udp()).send('datagram', portOf(forward), LOOPBACK);
+    await until('a look-up', () => lookups > 0);
+    await sleep(200);
+    assert.equal(lookups, 1);
+    await until('datagrams to arrive', () => {
+      found();
+      return arrived === 20;
+    });
   });
 });
 

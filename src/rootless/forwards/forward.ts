@@ -73,6 +73,7 @@ class Sender {
   close(): void {
     this.#isClosed = true;
     clearTimeout(this.#idle);
+    this.#waiting.length = 0;
     this.#socket?.close();
   }
 }
@@ -80,6 +81,14 @@ class Sender {
 async function forwardUdp(from: Network, to: Network, spec: ForwardSpec, host: string): Promise<Listener> {
   const listener = await from.bindUdp({ host, port: spec.port });
   const senders = new Map<string, Sender>();
+  let looking: ReturnType<Network['lookup']> | undefined;
+  /** However many senders come while it lasts, there is one look-up. */
+  const lookup = (): ReturnType<Network['lookup']> => {
+    looking ??= to.lookup(spec.host).finally(() => {
+      looking = undefined;
+    });
+    return looking;
+  };
   const drop = (key: string): void => {
     senders.get(key)?.close();
     senders.delete(key);
@@ -91,7 +100,7 @@ async function forwardUdp(from: Network, to: Network, spec: ForwardSpec, host: s
     }
     const answer = (message: Buffer): void => listener.send(message, port, address);
     const sender = new Sender(
-      () => connectUdp(to, spec),
+      async () => connectUdp(to, spec, await lookup()),
       answer,
       () => drop(key),
     );
@@ -111,8 +120,11 @@ async function forwardUdp(from: Network, to: Network, spec: ForwardSpec, host: s
 }
 
 /** Connected, so that the kernel lets nobody else's datagrams in. */
-async function connectUdp(to: Network, { host, hostPort }: ForwardSpec): Promise<UdpSocket> {
-  const [found] = await to.lookup(host);
+async function connectUdp(
+  to: Network,
+  { host, hostPort }: ForwardSpec,
+  [found]: Awaited<ReturnType<Network['lookup']>>,
+): Promise<UdpSocket> {
   if (!found) throw new Error(`${host} has no address`);
   const socket = await to.bindUdp({ host: found.family === 6 ? '::' : '0.0.0.0' });
   // Where there is no way to it, Node.js calls this with the error.
