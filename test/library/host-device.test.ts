@@ -19,7 +19,7 @@ import { enterNewNetwork, ip, openDescriptors } from './network.js';
 
 const ID = process.pid;
 const NS = `tulib${ID}`;
-const TIMEOUT_MS = 180_000;
+const TIMEOUT_MS = 240_000;
 
 const exec = promisify(execFile);
 
