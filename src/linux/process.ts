@@ -50,3 +50,35 @@ export function keepCapabilities(...kept: readonly number[]): void {
   check(libc.func('capset', 'int', ['pointer', 'pointer'])(addressOf(header), addressOf(sets)), 'capset');
   header.fill(0);
 }
+
+/** `struct sched_attr` in its first version: size, policy, flags, nice, priority; runtime, deadline, period. */
+const SCHED_ATTR_SIZE = 48;
+const SCHED_POLICY = 4;
+const SCHED_RUNTIME = 24;
+const SCHED_OTHER = 0;
+/** Numbers of the calls: the C library has functions for them from glibc 2.41 on only. */
+const SCHED_CALLS: Partial<Record<string, { readonly set: number; readonly get: number }>> = {
+  x64: { set: 314, get: 315 },
+  arm64: { set: 274, get: 275 },
+};
+
+/**
+ * Gives the calling thread time slices of so many nanoseconds instead of the system's few milliseconds: sched_setattr(2).
+ * A thread that wakes up takes the processor at once from one with longer slices; its share of the time stays the same.
+ * Where another policy is set, nothing changes.
+ * @returns the slice that the kernel tells afterwards: 0 before Linux 6.12, which does not have it, and where it refused
+ */
+export function shortenTimeSlices(nanoseconds: number): number {
+  const numbers = SCHED_CALLS[process.arch];
+  if (!numbers) return 0;
+  const syscall = loadLibrary(null).func('syscall', 'long', ['long', 'int', 'pointer', 'uint', 'uint']);
+  const attributes = allocate(SCHED_ATTR_SIZE);
+  const view = new DataView(attributes.buffer);
+  const address = addressOf(attributes);
+  const get = (): boolean => syscall(numbers.get, 0, address, SCHED_ATTR_SIZE, 0) === 0;
+  if (!get() || view.getUint32(SCHED_POLICY, true) !== SCHED_OTHER) return 0;
+  view.setUint32(SCHED_RUNTIME, nanoseconds, true);
+  view.setUint32(SCHED_RUNTIME + 4, 0, true);
+  if (syscall(numbers.set, 0, address, 0, 0) !== 0 || !get()) return 0;
+  return view.getUint32(SCHED_RUNTIME, true);
+}
