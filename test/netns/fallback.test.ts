@@ -186,6 +186,6 @@ withNamespaces(import.meta.filename, () => {
     it('write packets singly to a TUN that refuses super-packets', { timeout: 60_000 }, () =>
       withLab(refusedSuperPackets),
     );
-    it('may be lost while they are in use', { timeout: 120_000 }, () => withLab(losses));
+    it('may be lost while they are in use', { timeout: FULL ? 540_000 : 180_000 }, () => withLab(losses));
   });
 });
