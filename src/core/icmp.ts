@@ -6,6 +6,7 @@
  */
 import { ICMP_MAX_SIZE } from './constants.js';
 import { checksumAdd, checksumFinish } from './ip-header.js';
+import { isZero } from './messages.js';
 
 const IPV4_MAX_SIZE = 576;
 const ICMP = 1;
@@ -93,11 +94,6 @@ function unreachable6(out: Uint8Array, at: number, packet: Uint8Array, offset: n
 /** Not multicast, broadcast, reserved or unspecified. */
 function isUnicast4(packet: Uint8Array, at: number): boolean {
   return packet[at]! < 224 && !isZero(packet, at, 4);
-}
-
-function isZero(bytes: Uint8Array, at: number, length: number): boolean {
-  for (let i = 0; i < length; i++) if (bytes[at + i] !== 0) return false;
-  return true;
 }
 
 function put16(bytes: Uint8Array, at: number, value: number): void {

@@ -9,17 +9,11 @@
  *   6. the inner packet is trimmed, its source checked          #deliver
  */
 import { GONE, type PacketBatch } from './batch.js';
-import {
-  KEEPALIVE_TIMEOUT_MS,
-  REJECT_AFTER_MESSAGES_HI,
-  REJECT_AFTER_MESSAGES_LO,
-  REJECT_AFTER_TIME_MS,
-  REKEY_TIMEOUT_MS,
-} from './constants.js';
+import { KEEPALIVE_TIMEOUT_MS, REJECT_AFTER_TIME_MS, REKEY_TIMEOUT_MS } from './constants.js';
 import { Drop } from './drops.js';
 import type { Handshakes } from './handshakes.js';
 import { ecnDecapsulate, innerLength, innerTos, setInnerTos, sourceOffset } from './ip-header.js';
-import type { Keypair } from './keypair.js';
+import { isSpent, type Keypair } from './keypair.js';
 import { DATA_COUNTER, DATA_HEADER_SIZE, DATA_OVERHEAD, DATA_RECEIVER, MessageType, TAG_SIZE } from './messages.js';
 import { Pending, type Session } from './peer.js';
 import { RX_BYTES } from './peers.js';
@@ -67,14 +61,13 @@ export class Inbound {
     const handle = indices.lookup(view.getUint32(offset + DATA_RECEIVER, true));
     const slot = handle & 3;
     const session = handle < 0 || slot === HANDSHAKE_HANDLE ? undefined : peers.at(handle >> 2)?.session;
-    if (!session) return this.#drop(batch, row, Drop.unknownIndex);
+    if (!session) return this.#state.drop(batch, row, Drop.unknownIndex);
     const keypair = session.keypairs[slot]!;
-    if (!keypair.inUse || keypair.expired(now)) return this.#drop(batch, row, Drop.expiredKeypair);
+    if (!keypair.inUse || keypair.expired(now)) return this.#state.drop(batch, row, Drop.expiredKeypair);
     const lo = view.getUint32(offset + DATA_COUNTER, true);
     const hi = view.getUint32(offset + DATA_COUNTER + 4, true);
-    const spent = hi > REJECT_AFTER_MESSAGES_HI || (hi === REJECT_AFTER_MESSAGES_HI && lo >= REJECT_AFTER_MESSAGES_LO);
     // Only a look: nothing is marked before the tag was found right.
-    if (spent || !keypair.replay.check(lo, hi)) return this.#drop(batch, row, Drop.replayed);
+    if (isSpent(lo, hi) || !keypair.replay.check(lo, hi)) return this.#state.drop(batch, row, Drop.replayed);
     batch.peer[row] = handle >> 2;
     batch.keypair[row] = slot;
     batch.key[row] = keypair.receiveKey;
@@ -91,10 +84,10 @@ export class Inbound {
       const session = this.#state.peers.at(batch.peer[row]!)?.session;
       const keypair = session?.keypairs[batch.keypair[row]!];
       if (!session || !keypair?.inUse || keypair.receiveKey !== batch.key[row]) {
-        this.#drop(batch, row, Drop.expiredKeypair);
-      } else if (batch.verdict[row] !== 1) this.#drop(batch, row, Drop.badTag);
+        this.#state.drop(batch, row, Drop.expiredKeypair);
+      } else if (batch.verdict[row] !== 1) this.#state.drop(batch, row, Drop.badTag);
       else if (!keypair.replay.mark(batch.counterLo[row]!, batch.counterHi[row]!)) {
-        this.#drop(batch, row, Drop.replayed);
+        this.#state.drop(batch, row, Drop.replayed);
       } else {
         this.#accept(session, keypair, batch.endpoint[row]!, batch.length[row]!, now);
         this.#deliver(session, batch, row, now);
@@ -136,18 +129,13 @@ export class Inbound {
     timers.dataReceived(session, now);
     const offset = batch.offset[row]!;
     const length = innerLength(arena, offset, available);
-    if (length < 0) return this.#drop(batch, row, Drop.badInnerPacketIn);
+    if (length < 0) return this.#state.drop(batch, row, Drop.badInnerPacketIn);
     const owner = this.#state.owner(arena[offset]! >>> 4, sourceOffset(arena, offset));
-    if (owner !== session.peer.index) return this.#drop(batch, row, Drop.badSource);
+    if (owner !== session.peer.index) return this.#state.drop(batch, row, Drop.badSource);
     const tos = innerTos(arena, offset);
     const next = ecnDecapsulate(batch.tos[row]!, tos);
-    if (next < 0) return this.#drop(batch, row, Drop.ecn);
+    if (next < 0) return this.#state.drop(batch, row, Drop.ecn);
     if (next !== tos) setInnerTos(arena, offset, next);
     batch.length[row] = length;
-  }
-
-  #drop(batch: PacketBatch, row: number, reason: number): void {
-    batch.length[row] = GONE;
-    this.#state.drops.count(reason);
   }
 }

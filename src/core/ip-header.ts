@@ -45,12 +45,10 @@ export function setInnerTos(bytes: Uint8Array, offset: number, tos: number): voi
   const checksum = (bytes[offset + 10]! << 8) | bytes[offset + 11]!;
   const old = bytes[offset + 1]!;
   // HC' = ~(~HC + ~m + m'): the word is version, header length and TOS; only the TOS differs.
-  let sum = (~checksum & 0xffff) + (~old & 0xffff) + tos;
-  sum = (sum & 0xffff) + (sum >>> 16);
-  sum = (sum & 0xffff) + (sum >>> 16);
+  const next = checksumFinish((~checksum & 0xffff) + (~old & 0xffff) + tos);
   bytes[offset + 1] = tos;
-  bytes[offset + 10] = (~sum >>> 8) & 0xff;
-  bytes[offset + 11] = ~sum & 0xff;
+  bytes[offset + 10] = next >>> 8;
+  bytes[offset + 11] = next & 0xff;
 }
 
 const ECN = 3;

@@ -44,11 +44,7 @@ export class Keypair {
 
   /** Whether it may send another message. */
   canSend(now: number): boolean {
-    if (!this.sendValid || now - this.birthMs >= REJECT_AFTER_TIME_MS) return false;
-    return (
-      this.sendHi < REJECT_AFTER_MESSAGES_HI ||
-      (this.sendHi === REJECT_AFTER_MESSAGES_HI && this.sendLo < REJECT_AFTER_MESSAGES_LO)
-    );
+    return this.sendValid && !this.expired(now) && !isSpent(this.sendLo, this.sendHi);
   }
 
   /** Moves on to the next counter, after the present one was used. */
@@ -62,4 +58,9 @@ export class Keypair {
   expired(now: number): boolean {
     return now - this.birthMs >= REJECT_AFTER_TIME_MS;
   }
+}
+
+/** Whether a counter is past the last one that a keypair may be used with. */
+export function isSpent(lo: number, hi: number): boolean {
+  return hi > REJECT_AFTER_MESSAGES_HI || (hi === REJECT_AFTER_MESSAGES_HI && lo >= REJECT_AFTER_MESSAGES_LO);
 }

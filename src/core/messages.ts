@@ -60,8 +60,8 @@ export function equalBytes(a: Uint8Array, b: Uint8Array): boolean {
 }
 
 /** Whether every byte is zero, in constant time. */
-export function isZero(bytes: Uint8Array): boolean {
+export function isZero(bytes: Uint8Array, at = 0, length: number = bytes.length): boolean {
   let bits = 0;
-  for (let i = 0; i < bytes.length; i++) bits |= bytes[i]!;
+  for (let i = at; i < at + length; i++) bits |= bytes[i]!;
   return bits === 0;
 }

@@ -63,15 +63,15 @@ export class Outbound {
     const { arena, peers, endpoints, staged } = this.#state;
     const offset = batch.offset[row]!;
     const length = innerLength(arena, offset, available);
-    if (length < 0) return this.#drop(batch, row, Drop.badInnerPacketOut);
+    if (length < 0) return this.#state.drop(batch, row, Drop.badInnerPacketOut);
     const version = arena[offset]! >>> 4;
     const peer = peers.at(this.#state.owner(version, destinationOffset(arena, offset)));
     if (!peer || !endpoints.isSet(peer.endpoint)) {
       this.icmp.unreachable(offset, length, now);
-      return this.#drop(batch, row, peer ? Drop.noEndpoint : Drop.noPeer);
+      return this.#state.drop(batch, row, peer ? Drop.noEndpoint : Drop.noPeer);
     }
     const session = this.#sessions.of(peer);
-    if (this.#loops(session, offset, version, now)) return this.#drop(batch, row, Drop.loop);
+    if (this.#loops(session, offset, version, now)) return this.#state.drop(batch, row, Drop.loop);
     const keypair = session.current;
     if (keypair?.canSend(now) && session.staged.count === 0) {
       return this.#number(batch, row, peer, keypair, offset, length);
@@ -238,10 +238,5 @@ export class Outbound {
     if (!keypair) return;
     const old = keypair.initiator && now - keypair.birthMs >= REKEY_AFTER_TIME_MS;
     if (old || keypair.sendHi >= REKEY_AFTER_MESSAGES_HI) this.#sessions.queueInitiation(session, false, now);
-  }
-
-  #drop(batch: PacketBatch, row: number, reason: number): void {
-    batch.length[row] = GONE;
-    this.#state.drops.count(reason);
   }
 }

@@ -3,6 +3,7 @@
  * inbound.ts, handshakes.ts, sessions.ts and configure.ts act on it.
  */
 import { AllowedIps } from './allowed-ips.js';
+import { GONE, type PacketBatch } from './batch.js';
 import type { AllowedIp } from './change.js';
 import { MAX_EVENTS } from './constants.js';
 import { CookieChecker } from './cookie.js';
@@ -86,6 +87,12 @@ export class State {
   /** Tells of what the network did; what is not picked up in time is lost. */
   emit(event: DeviceEvent): void {
     if (this.events.length < MAX_EVENTS) this.events.push(event);
+  }
+
+  /** Ends a row of a batch. */
+  drop(batch: PacketBatch, row: number, reason: number): void {
+    batch.length[row] = GONE;
+    this.drops.count(reason);
   }
 
   emitRoamed({ index, endpoint }: Peer): void {
