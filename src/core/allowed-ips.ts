@@ -11,6 +11,7 @@
  */
 import type { AllowedIp } from './change.js';
 import { HashTable } from './hash-table.js';
+import { readWord } from './ip-header.js';
 
 // Words of a row; the key comes last: prefix length and address.
 const OWNER = 0;
@@ -53,10 +54,13 @@ export class AllowedIps {
 
   /** @returns the owner of the longest prefix that holds the address at `bytes[offset]`, or -1 */
   lookup(bytes: Uint8Array, offset: number): number {
-    this.#load(bytes, offset);
-    for (const cidr of this.#lengths) {
-      this.#mask(cidr);
-      const owner = this.#table.find(1);
+    const long = this.#bits === 128;
+    const a = readWord(bytes, offset);
+    const b = long ? readWord(bytes, offset + 4) : 0;
+    const c = long ? readWord(bytes, offset + 8) : 0;
+    const d = long ? readWord(bytes, offset + 12) : 0;
+    for (const n of this.#lengths) {
+      const owner = this.#table.findWords(n, a & mask(n), b & mask(n - 32), c & mask(n - 64), d & mask(n - 96));
       if (owner >= 0) return owner;
     }
     return NONE;
@@ -67,8 +71,7 @@ export class AllowedIps {
    * @returns the previous owner of exactly this prefix, or -1
    */
   set(address: Uint8Array, cidr: number, peer: number): number {
-    this.#load(address, 0);
-    this.#mask(cidr);
+    this.#load(address, cidr);
     let row = this.#table.find();
     const previous = row < 0 ? NONE : this.#rows[row * this.#row + OWNER]!;
     if (previous === peer) return peer;
@@ -85,8 +88,7 @@ export class AllowedIps {
 
   /** Takes a prefix from a peer. @returns false when it was not this peer's */
   remove(address: Uint8Array, cidr: number, peer: number): boolean {
-    this.#load(address, 0);
-    this.#mask(cidr);
+    this.#load(address, cidr);
     if (this.#table.find(1) !== peer) return false;
     this.#clear(this.#table.find());
     return true;
@@ -121,21 +123,11 @@ export class AllowedIps {
     }
   }
 
-  /** Makes the address the table's key, still to be masked. */
-  #load(bytes: Uint8Array, offset: number): void {
-    const { key } = this.#table;
-    for (let i = 1, at = offset; i < this.#words; i++, at += 4) {
-      key[i] = (bytes[at]! << 24) | (bytes[at + 1]! << 16) | (bytes[at + 2]! << 8) | bytes[at + 3]!;
-    }
-  }
-
-  /** Shortens the address that was loaded to a prefix; afterwards it may be shortened further. */
-  #mask(cidr: number): void {
+  /** Makes a prefix the table's key. */
+  #load(address: Uint8Array, cidr: number): void {
     const { key } = this.#table;
     key[0] = cidr;
-    let word = 1 + (cidr >>> 5);
-    if ((cidr & 31) !== 0) key[word++]! &= -1 << (32 - (cidr & 31));
-    while (word < this.#words) key[word++] = 0;
+    for (let i = 1; i < this.#words; i++) key[i] = readWord(address, 4 * (i - 1)) & mask(cidr - 32 * (i - 1));
   }
 
   #count(cidr: number, by: number): void {
@@ -203,4 +195,9 @@ export class AllowedIps {
     this.#rows = rows;
     this.#lists = this.#lists.slice(0, this.#lists.findLastIndex((row) => row !== 0) + 1);
   }
+}
+
+/** The first bits of a word: all of them from 32 on, none up to 0. */
+function mask(bits: number): number {
+  return bits >= 32 ? -1 : bits <= 0 ? 0 : -1 << (32 - bits);
 }

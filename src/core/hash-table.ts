@@ -51,6 +51,31 @@ export class HashTable {
     return this.#tags[shard]![at] === EMPTY ? -1 : this.#slots[shard]![at * this.#stride + this.#keyWords + column]!;
   }
 
+  /**
+   * The second value of a key of two words, or of five, that stays in variables. This is every packet's look-up:
+   * shorter than one by {@link key}, so that more of them are under way at once in a table too large for the cache.
+   * @returns it, or -1
+   */
+  findWords(a: number, b: number, c: number, d: number, e: number): number {
+    const words = this.#keyWords;
+    let hash = mix(mix(this.#seed[0]!, a), b);
+    if (words > 2) hash = mix(mix(mix(hash, c), d), e);
+    hash = finish(hash);
+    const shard = hash >>> SHARD_SHIFT;
+    const tags = this.#tags[shard]!;
+    const mask = tags.length - 1;
+    const tag = tagOf(hash);
+    for (let at = hash & mask; tags[at] !== EMPTY; at = (at + 1) & mask) {
+      if (tags[at] !== tag) continue;
+      const slots = this.#slots[shard]!;
+      const slot = at * this.#stride;
+      if (slots[slot] !== a || slots[slot + 1] !== b) continue;
+      const same = words === 2 || (slots[slot + 2] === c && slots[slot + 3] === d && slots[slot + 4] === e);
+      if (same) return slots[slot + words + 1]!;
+    }
+    return -1;
+  }
+
   /** Inserts the key, or gives it other values (not negative). */
   set(value: number, second = 0): void {
     const hash = this.#hash(this.key, 0);
@@ -100,13 +125,8 @@ export class HashTable {
 
   #hash(words: Int32Array, at: number): number {
     let hash = this.#seed[0]!;
-    for (let i = at; i < at + this.#keyWords; i++) {
-      hash = Math.imul(hash ^ words[i]!, 0x9e3779b1);
-      hash ^= hash >>> 15;
-    }
-    hash = Math.imul(hash, 0x85ebca77);
-    // A signed number: V8 keeps those of 32 bits off the heap.
-    return hash ^ (hash >>> 13);
+    for (let i = at; i < at + this.#keyWords; i++) hash = mix(hash, words[i]!);
+    return finish(hash);
   }
 
   /** The number of the key's slot in its shard, or of the empty one where it would be. */
@@ -143,6 +163,17 @@ export class HashTable {
     this.#tags[shard] = tags;
     this.#slots[shard] = slots;
   }
+}
+
+function mix(hash: number, word: number): number {
+  const product = Math.imul(hash ^ word, 0x9e3779b1);
+  return product ^ (product >>> 15);
+}
+
+/** @returns a signed number: V8 keeps those of 32 bits off the heap */
+function finish(hash: number): number {
+  const product = Math.imul(hash, 0x85ebca77);
+  return product ^ (product >>> 13);
 }
 
 function tagOf(hash: number): number {

@@ -2,6 +2,11 @@
  * Reading inner packets where they lie (RFC 791, RFC 8200), and ECN across the tunnel (RFC 6040).
  */
 
+/** 32 bits in network order, as a signed number. */
+export function readWord(bytes: Uint8Array, at: number): number {
+  return (bytes[at]! << 24) | (bytes[at + 1]! << 16) | (bytes[at + 2]! << 8) | bytes[at + 3]!;
+}
+
 /**
  * The packet's length by its own header.
  * @param available bytes that are there

@@ -8,6 +8,7 @@
  */
 import { RATE_BURST, RATE_PER_SECOND, RATE_TABLE_SIZE } from './constants.js';
 import { HashTable } from './hash-table.js';
+import { readWord } from './ip-header.js';
 
 const TOKEN_MS: number = 1000 / RATE_PER_SECOND;
 const FULL_MS: number = RATE_BURST * TOKEN_MS;
@@ -38,8 +39,8 @@ export class RateLimiter {
     }
     for (const { key } of [this.#young, this.#old]) {
       key[0] = family;
-      key[1] = word(bytes, offset);
-      key[2] = family === 4 ? 0 : word(bytes, offset + 4);
+      key[1] = readWord(bytes, offset);
+      key[2] = family === 4 ? 0 : readWord(bytes, offset + 4);
     }
     const time = Math.floor(now - this.#epochMs);
     const known = this.#young.find();
@@ -63,8 +64,4 @@ export class RateLimiter {
   #table(): HashTable {
     return new HashTable(3, 1, this.#random);
   }
-}
-
-function word(bytes: Uint8Array, at: number): number {
-  return (bytes[at]! << 24) | (bytes[at + 1]! << 16) | (bytes[at + 2]! << 8) | bytes[at + 3]!;
 }
