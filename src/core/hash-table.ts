@@ -52,8 +52,8 @@ export class HashTable {
   }
 
   /**
-   * The second value of a key of two words, or of five, that stays in variables. This is every packet's look-up:
-   * shorter than one by {@link key}, so that more of them are under way at once in a table too large for the cache.
+   * The second value of a key of two words, or of five, that stays in variables: every packet's look-up, faster so
+   * than by {@link key} (docs/adr/0012).
    * @returns it, or -1
    */
   findWords(a: number, b: number, c: number, d: number, e: number): number {
