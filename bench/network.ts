@@ -41,8 +41,6 @@ const SETTLE_S = 10;
 const IDLE_S = 3;
 /** Short runs take memory alone, once a daemon has let go of what its start needed. */
 const QUICK_SETTLE_S = 2;
-/** Milliseconds between pings that warm up. */
-const WARM_UP_INTERVAL_MS = 2;
 /** Of what a contestant carried at most, in the tail's step. */
 const TAIL_LOAD = 0.8;
 /** Milliseconds between pings whose 99.9th percentile is wanted: there must be thousands of them. */
@@ -90,14 +88,12 @@ function putPings(put: Put, id: string, times: readonly number[]): void {
   for (const [name, of] of PING_FIGURES) put(`${id}-${name}`, of(times));
 }
 
-/** @param warmUpSeconds of pings that count for nobody: what compiles by use has done so then */
-function idlePing(intervalMs: number, warmUpSeconds: number): Step {
+function idlePing(intervalMs: number): Step {
   const [id, title] = [`ping${intervalMs}`, `ping every ${intervalMs} ms`];
   return {
     ...{ subject: 'ping', title, all: false },
     announce: (table) => announcePings(table, 'ping', id, title),
     async measure({ lab }, seconds, put) {
-      if (warmUpSeconds > 0) await ping(lab, warmUpSeconds, WARM_UP_INTERVAL_MS);
       putPings(put, id, await ping(lab, seconds, intervalMs));
     },
   };
@@ -150,8 +146,8 @@ const STEPS: readonly Step[] = [
   throughput(4, '2 to 1'),
   packets(64),
   packets(1300),
-  idlePing(5, 3),
-  idlePing(200, 0),
+  idlePing(5),
+  idlePing(200),
   PING_UNDER_LOAD,
   TAIL,
 ];
