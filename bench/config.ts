@@ -5,7 +5,7 @@ import { type Effort, type Group, Table } from './results.js';
 import { median } from './statistics.js';
 
 const SIZES = [2_000, 100_000] as const;
-const REPEATS = 5;
+const REPEATS = 2;
 const QUICK_REPEATS = 1;
 
 /** As a server has it: a key, two prefixes, an endpoint for every other peer. */

@@ -129,7 +129,7 @@ const TAIL: Step = {
     );
   },
   async measure({ lab }, seconds, put) {
-    const peak = (await tcp(lab, Math.min(seconds, 2))).bitsPerSecond / 1e9;
+    const peak = (await tcp(lab, 1)).bitsPerSecond / 1e9;
     const load = tcp(lab, 2 * seconds + 1, 1, '1 to 2', TAIL_LOAD * peak);
     load.catch(() => {});
     await sleep(500);

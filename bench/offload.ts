@@ -16,7 +16,7 @@ const SEGMENTS = 45;
 const ROWS = 256;
 const STRIDE = 2048;
 const SLOTS_AT = 1 << 20;
-const REPEATS = 50;
+const REPEATS = 20;
 const QUICK_REPEATS = 8;
 
 const WASM = readFileSync(join(import.meta.dirname, '../src/offload/checksum.wasm'));

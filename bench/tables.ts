@@ -8,7 +8,7 @@ import { AllowedIps } from '../src/core/allowed-ips.js';
 import { type Effort, type Group, Table } from './results.js';
 import { median } from './statistics.js';
 
-const BATCHES = 300;
+const BATCHES = 200;
 const QUICK_BATCHES = 40;
 /** Look-ups in a batch. */
 const BATCH = 1024;

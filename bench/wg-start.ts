@@ -9,7 +9,7 @@ import { which } from '../test/netns/environment.js';
 import { type Effort, type Group, Table } from './results.js';
 import { median } from './statistics.js';
 
-const RUNS = 21;
+const RUNS = 15;
 const QUICK_RUNS = 5;
 const TYPETUN = resolve(import.meta.dirname, '../../bin/typetun');
 const SERVER = resolve(import.meta.dirname, 'uapi-device.js');
