@@ -10,7 +10,6 @@ import { releaseStartupPages } from '../linux/memory.js';
 import { disableCoreDumps } from '../linux/process.js';
 import { scopeIndex, scopeName } from '../uapi/scopes.js';
 import { checkSocketFree, listenUapi, type UapiServer } from '../uapi/server.js';
-import { compileSoon } from './compiler.js';
 import { descriptor, READY, REPORT_FD, TUN_FD, UAPI_FD } from './environment.js';
 import { Log, logLevel } from './log.js';
 
@@ -51,7 +50,6 @@ export async function runDaemon(name: string): Promise<number> {
   }
   endOnBugs(daemon, log);
   log.debug('UAPI listener started');
-  compileSoon();
   // Of this thread alone: packets go before what somebody wants to know.
   setPriority(0, Math.min(getPriority(0) + MAIN_THREAD_NICE, MOST_NICE));
   report(READY);
