@@ -8,7 +8,7 @@ import { type Engine, startEngine } from '../engine/index.js';
 import { probeSystem, startFailure } from '../engine/messages.js';
 import { releaseStartupPages } from '../linux/memory.js';
 import { disableCoreDumps } from '../linux/process.js';
-import { scopeIndex, scopeName } from '../uapi/scopes.js';
+import { scopeIndex, scopeName } from '../linux/scopes.js';
 import { checkSocketFree, listenUapi, type UapiServer } from '../uapi/server.js';
 import { descriptor, READY, REPORT_FD, TUN_FD, UAPI_FD } from './environment.js';
 import { Log, logLevel } from './log.js';

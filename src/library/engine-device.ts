@@ -10,7 +10,7 @@ import { deviceStatus, peerStatus, tellEvent } from '../api/status.js';
 import type { DeviceConfig, DeviceEvents, DeviceStatus, PeerStatus, WireGuardDevice } from '../api/types.js';
 import { type Engine, EngineError, type EngineOptions, startEngine } from '../engine/index.js';
 import { isMusl, probeSystem, startFailure, unsupported } from '../engine/messages.js';
-import { scopeIndex, scopeName } from '../uapi/scopes.js';
+import { scopeIndex, scopeName } from '../linux/scopes.js';
 import { resolveEndpoints } from './resolve.js';
 
 /** Between two looks at a device that is coming up. */

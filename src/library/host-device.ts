@@ -5,7 +5,7 @@ import { type ConfigInput, HOOKS, type Settled, type Unsupported, withFile } fro
 import { atExit } from '../engine/at-exit.js';
 import type { Engine } from '../engine/index.js';
 import { invalidName, isInterfaceName } from '../engine/messages.js';
-import { scopeIndex, scopeName } from '../uapi/scopes.js';
+import { scopeIndex, scopeName } from '../linux/scopes.js';
 import { checkSocketFree, listenUapi, type UapiServer } from '../uapi/server.js';
 import {
   type CommonOptions,

@@ -5,7 +5,7 @@ import { show, TypetunError } from '../api/errors.js';
 import { join } from '../api/quick.js';
 import type { DeviceConfig } from '../api/types.js';
 import type { Endpoint } from '../core/endpoint.js';
-import { scopeIndex } from '../uapi/scopes.js';
+import { scopeIndex } from '../linux/scopes.js';
 
 const HOST_AND_PORT = /^([^\s:[\]%/]+):(\d{1,5})$/;
 

@@ -15,10 +15,9 @@ import {
   setsockopt,
   socket,
 } from './libc.js';
+import { scopeIndex } from './scopes.js';
 
-const library = loadLibrary(null);
-const inetPton: Native = library.func('inet_pton', 'int', ['int', 'pointer', 'pointer']);
-const ifNameToIndex: Native = library.func('if_nametoindex', 'uint', ['pointer']);
+const inetPton: Native = loadLibrary(null).func('inet_pton', 'int', ['int', 'pointer', 'pointer']);
 
 const SOCK_STREAM = 1;
 const SOL_SOCKET = 1;
@@ -43,7 +42,7 @@ export function bindSocket(type: 'tcp' | 'udp', address: string, port: number): 
   if (inetPton(family, addressOf(text), at + (family === AF_INET ? 4 : 8)) !== 1) {
     throw new SystemError(Errno.EINVAL, 'inet_pton');
   }
-  if (zone !== '') view.setUint32(24, Number(zone) || ifNameToIndex(addressOf(cString(zone))), true);
+  if (zone !== '') view.setUint32(24, Number(zone) || scopeIndex(zone) || 0, true);
   const kind = (type === 'tcp' ? SOCK_STREAM : SOCK_DGRAM) | SOCK_CLOEXEC | SOCK_NONBLOCK;
   const fd = check(socket(family, kind, 0), 'socket');
   try {

@@ -125,12 +125,12 @@ export async function visitDevice(
 ): Promise<() => void> {
   const socket = await openDevice(name, options);
   // Interface numbers come from a native call, which is loaded where the first link-local address is seen.
-  let scopes: typeof import('./scopes.js') | undefined;
+  let scopes: typeof import('../linux/scopes.js') | undefined;
   const reader = new StatusReader(visitor, (name) => scopes?.scopeIndex(name));
   try {
     socket.write('get=1\n\n');
     const errno = await readAnswer(socket, async (chunk) => {
-      if (chunk.includes(PERCENT)) scopes ??= await import('./scopes.js');
+      if (chunk.includes(PERCENT)) scopes ??= await import('../linux/scopes.js');
       return reader.push(chunk);
     });
     if (errno !== 0) throw refused(errno);
@@ -152,7 +152,7 @@ export async function setDevice(name: string, change: DeviceChange, options: Uap
   const answer = new ErrnoReader();
   try {
     const scoped = change.peers?.some((peer) => peer.endpoint?.scopeId);
-    const scopeName = scoped ? (await import('./scopes.js')).scopeName : undefined;
+    const scopeName = scoped ? (await import('../linux/scopes.js')).scopeName : undefined;
     // A device that refuses early may stop reading: its answer counts then, and not the write that failed.
     const written = writeSetRequest(change, (bytes) => send(socket, bytes), scopeName).catch(() => {});
     const errno = await readAnswer(socket, async (chunk) => answer.push(chunk));

@@ -1,6 +1,6 @@
 import assert from 'node:assert/strict';
 import { test } from 'node:test';
-import { scopeIndex, scopeName } from '../../src/uapi/scopes.js';
+import { scopeIndex, scopeName } from '../../src/linux/scopes.js';
 
 test('scopeIndex and scopeName know the loopback interface, and say when there is none', () => {
   const index = scopeIndex('lo');

@@ -1,5 +1,6 @@
 /** Interfaces of link-local addresses, by name and by number: if_nametoindex(3). */
-import { addressOf, allocate, loadLibrary, type Native } from '../linux/ffi.js';
+import { addressOf, allocate, loadLibrary, type Native } from './ffi.js';
+import { cString } from './libc.js';
 
 const NAME_BYTES = 16;
 let functions: { toIndex: Native; toName: Native } | undefined;
@@ -18,9 +19,7 @@ function native(): { toIndex: Native; toName: Native } {
 
 /** @returns the interface's number, or undefined when there is no such interface in this namespace */
 export function scopeIndex(name: string): number | undefined {
-  const text = allocate(NAME_BYTES);
-  text.set(new TextEncoder().encode(name).subarray(0, NAME_BYTES - 1));
-  return native().toIndex(addressOf(text)) || undefined;
+  return native().toIndex(addressOf(cString(name))) || undefined;
 }
 
 export function scopeName(index: number): string | undefined {
