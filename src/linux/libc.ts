@@ -34,6 +34,10 @@ export const O_NONBLOCK = 0o4000;
 export const O_CLOEXEC = 0o2000000;
 /** A place, which may not even be read. */
 export const O_PATH = 0o10000000;
+/** Of an interface: netdevice(7). */
+export const IFF_UP = 1;
+/** Of a process, setrlimit(2): open files. */
+export const RLIMIT_NOFILE = 7;
 export const SOCK_NONBLOCK: number = O_NONBLOCK;
 export const SOCK_CLOEXEC: number = O_CLOEXEC;
 export const AF_INET = 2;

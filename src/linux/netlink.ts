@@ -8,6 +8,7 @@ import {
   bind,
   check,
   close,
+  IFF_UP,
   recv,
   SOCK_CLOEXEC,
   SOCK_NONBLOCK,
@@ -39,7 +40,6 @@ export const ROUTING_GROUPS: number =
 
 const RTM_NEWLINK = 16;
 const RTM_SETLINK = 19;
-const IFF_UP = 1;
 const IFLA_IFNAME = 3;
 const IFLA_GSO_MAX_SEGS = 40;
 /** nlmsghdr and ifinfomsg. */

@@ -4,10 +4,9 @@
  */
 import { SystemError } from './errno.js';
 import { addressOf, allocate, loadLibrary } from './ffi.js';
-import { cString, F_GETFL, F_SETFL, fcntl, O_NONBLOCK, putPointer, setrlimit } from './libc.js';
+import { cString, F_GETFL, F_SETFL, fcntl, O_NONBLOCK, putPointer, RLIMIT_NOFILE, setrlimit } from './libc.js';
 
 const POSIX_SPAWN_SETSIGDEF = 0x04;
-const RLIMIT_NOFILE = 7;
 const SIG_IGN = 1;
 // Of glibc on 64-bit systems, with room to spare.
 const ATTRIBUTES_SIZE = 512;

@@ -11,6 +11,7 @@ import {
   F_GETFL,
   F_SETFL,
   fcntl,
+  IFF_UP,
   ioctl,
   O_CLOEXEC,
   O_NONBLOCK,
@@ -38,7 +39,6 @@ const SIOCGIFFLAGS = 0x8913;
 const SIOCGIFMTU = 0x8921;
 const SIOCSIFMTU = 0x8922;
 const SIOCGIFINDEX = 0x8933;
-const IFF_UP = 1;
 const IFREQ_SIZE = 40;
 const IFNAMSIZ = 16;
 

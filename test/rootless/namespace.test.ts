@@ -10,14 +10,13 @@ import type { AddressInfo, Socket } from 'node:net';
 import { text } from 'node:stream/consumers';
 import { after, before, describe, it } from 'node:test';
 import { addressOf, allocate } from '../../src/linux/ffi.js';
-import { setrlimit } from '../../src/linux/libc.js';
+import { RLIMIT_NOFILE, setrlimit } from '../../src/linux/libc.js';
 import { RootlessNamespace } from '../../src/rootless/namespace.js';
 import { until } from '../netns/job.js';
 import { mark, processes, theSleep } from './processes.js';
 import { asOrdinaryUser } from './user.js';
 
 const ADDRESSES = ['10.99.0.2/24', 'fd99::2/64'];
-const RLIMIT_NOFILE = 7;
 const ROUTES = ['0.0.0.0/0', '::/0'];
 
 /** Runs a shell script inside. @returns what it printed, and how it ended */
