@@ -139,7 +139,8 @@ const LOSSES: readonly Loss[] = [
     lose: (lab, a) => {
       setOn(a, PORTS[0], SOL_SOCKET, SO_NO_CHECK, 1);
       // A run of datagrams that no path is too narrow for; ping's own socket has no room for many more at once.
-      return lab.in(1, `ping -n -q -l 20 -c 20 -w 10 -s 400 ${V4[1]}`);
+      // Without a deadline: with one, ping fails for a single one that the load left no room for.
+      return lab.in(1, `ping -n -q -l 20 -c 20 -W 5 -s 400 ${V4[1]}`);
     },
   },
   {
