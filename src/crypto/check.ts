@@ -1,15 +1,16 @@
 /**
- * The start-up check of the primitives: their composition is ours, so it is used only where it gives
- * what RFC 8439 and EVP give. A few milliseconds, once in a process.
+ * The start-up check: the composition is ours, so it is used only where it gives what RFC 8439 says, and what
+ * Node.js' own ChaCha20-Poly1305 gives. A few milliseconds, once in a process.
  */
-import { randomFillSync } from 'node:crypto';
+import { createCipheriv, randomFillSync } from 'node:crypto';
 import { HEADROOM, PacketBatch, TAILROOM } from '../core/batch.js';
 import { allocate } from '../linux/ffi.js';
 import { TAG_SIZE } from './aead.js';
-import { createEvp } from './evp.js';
+import { compose, type Parts } from './composed.js';
+import { bindEvp } from './evp.js';
 import { NativeKeys } from './keys.js';
 import type { OpenSsl } from './openssl.js';
-import { createPrimitives, hasPrimitives } from './primitives.js';
+import { bindPrimitives, hasPrimitives } from './primitives.js';
 
 /** RFC 8439, appendix A.5. The tag covers the ciphertext. */
 const KEY: Uint8Array = hex('1c9240a5eb55d38af333888604f6b5f0473917c1402b80099dca5cbc207075c0');
@@ -28,19 +29,42 @@ const LENGTHS: readonly number[] = [
   1408, 1420, 1424, 1500, 2047, 2048, 2049, 4096, 9001,
 ];
 
-const verdicts = new WeakMap<OpenSsl, boolean>();
+export type NativeBackend = 'primitives' | 'evp';
 
-/** @returns whether the primitives are there and do what they must */
-export function primitivesWork(openssl: OpenSsl): boolean {
-  const known = verdicts.get(openssl);
+const verdicts: Readonly<Record<NativeBackend, WeakMap<OpenSsl, boolean>>> = {
+  primitives: new WeakMap(),
+  evp: new WeakMap(),
+};
+
+/** @throws Error where `openssl` has not what the back end is made of */
+export function bindParts(backend: NativeBackend, { library }: OpenSsl): Parts {
+  if (backend === 'evp') return bindEvp(library);
+  if (!hasPrimitives(library)) throw new Error('ChaCha20 and Poly1305 are not exported');
+  return bindPrimitives(library);
+}
+
+/** @returns whether what the back end is made of is there, and does what it must */
+export function backendWorks(backend: NativeBackend, openssl: OpenSsl): boolean {
+  const known = verdicts[backend].get(openssl);
   if (known !== undefined) return known;
-  const verdict = hasPrimitives(openssl.library) && matchesRfc(openssl) && matchesEvp(openssl);
-  verdicts.set(openssl, verdict);
+  const verdict = check(backend, openssl);
+  verdicts[backend].set(openssl, verdict);
   return verdict;
 }
 
-function matchesRfc({ library }: OpenSsl): boolean {
-  const ours = createPrimitives(library, allocate(64), new NativeKeys());
+function check(backend: NativeBackend, openssl: OpenSsl): boolean {
+  try {
+    const parts = bindParts(backend, openssl);
+    const fits = matchesRfc(parts) && matchesNode(parts);
+    parts.close();
+    return fits;
+  } catch {
+    return false;
+  }
+}
+
+function matchesRfc(parts: Parts): boolean {
+  const ours = compose(parts, allocate(64), new NativeKeys());
   const text = new TextEncoder().encode(TEXT);
   const sealed = new Uint8Array(text.length + TAG_SIZE);
   const opened = new Uint8Array(text.length);
@@ -52,14 +76,13 @@ function matchesRfc({ library }: OpenSsl): boolean {
 }
 
 /** Random packets: both seal to the same bytes, and ours opens them, but not when a bit was changed. */
-function matchesEvp({ library }: OpenSsl): boolean {
-  const stride = (length: number): number => HEADROOM + length + TAILROOM;
-  const memory = LENGTHS.reduce((sum, length) => sum + stride(length), 0);
-  const [ourArena, theirArena] = [allocate(memory), allocate(memory)];
+function matchesNode(parts: Parts): boolean {
+  const memory = LENGTHS.reduce((sum, length) => sum + HEADROOM + length + TAILROOM, 0);
+  const arena = allocate(memory);
   const keys = new NativeKeys();
-  const ours = createPrimitives(library, ourArena, keys);
-  const theirs = createEvp(library, theirArena, keys);
-  const slot = keys.install(randomFillSync(new Uint8Array(32)));
+  const { cipher } = compose(parts, arena, keys);
+  const key = randomFillSync(new Uint8Array(32));
+  const slot = keys.install(key);
   const text = randomFillSync(new Uint8Array(memory));
   const batch = new PacketBatch(LENGTHS.length);
   for (const length of LENGTHS) {
@@ -70,29 +93,36 @@ function matchesEvp({ library }: OpenSsl): boolean {
   }
   randomFillSync(batch.counterLo);
   randomFillSync(batch.counterHi);
-  const sameRows = (a: Uint8Array, b: Uint8Array, extra: number): boolean =>
+  /** Whether each row is what is to be expected of its cleartext. */
+  const every = (expected: (text: Uint8Array, row: number) => Uint8Array): boolean =>
     LENGTHS.every((length, row) => {
       const from = batch.offset[row]!;
-      return equal(a.subarray(from, from + length + extra), b.subarray(from, from + length + extra));
+      const wanted = expected(text.subarray(from, from + length), row);
+      return equal(arena.subarray(from, from + wanted.length), wanted);
     });
 
-  ourArena.set(text);
-  theirArena.set(text);
-  ours.cipher.seal(batch);
-  theirs.cipher.seal(batch);
-  theirs.close();
-  const seals = sameRows(ourArena, theirArena, TAG_SIZE);
-  const changeOne = (bytes: Uint8Array, row: number): void => {
-    bytes[batch.offset[row]! + Math.floor((LENGTHS[row]! + TAG_SIZE) / 2)]! ^= 0x80;
+  arena.set(text);
+  cipher.seal(batch);
+  const seals = every((cleartext, row) => sealByNode(key, batch.counterLo[row]!, batch.counterHi[row]!, cleartext));
+  const changeOne = (row: number): void => {
+    arena[batch.offset[row]! + Math.floor((LENGTHS[row]! + TAG_SIZE) / 2)]! ^= 0x80;
   };
-  LENGTHS.forEach((_, row) => changeOne(ourArena, row));
-  const changed = ourArena.slice();
-  ours.cipher.open(batch);
-  const refuses = batch.verdict.every((fits) => fits === 0) && equal(ourArena, changed);
-  LENGTHS.forEach((_, row) => changeOne(ourArena, row));
-  ours.cipher.open(batch);
+  LENGTHS.forEach((_, row) => changeOne(row));
+  const changed = arena.slice();
+  cipher.open(batch);
+  const refuses = batch.verdict.every((fits) => fits === 0) && equal(arena, changed);
+  LENGTHS.forEach((_, row) => changeOne(row));
+  cipher.open(batch);
   keys.clear();
-  return seals && refuses && batch.verdict.every((fits) => fits === 1) && sameRows(ourArena, text, 0);
+  return seals && refuses && batch.verdict.every((fits) => fits === 1) && every((cleartext) => cleartext);
+}
+
+function sealByNode(key: Uint8Array, lo: number, hi: number, text: Uint8Array): Uint8Array {
+  const nonce = new Uint8Array(12);
+  new DataView(nonce.buffer).setUint32(4, lo, true);
+  new DataView(nonce.buffer).setUint32(8, hi, true);
+  const cipher = createCipheriv('chacha20-poly1305', key, nonce, { authTagLength: TAG_SIZE });
+  return Buffer.concat([cipher.update(text), cipher.final(), cipher.getAuthTag()]);
 }
 
 function equal(a: Uint8Array, b: Uint8Array): boolean {

@@ -1,22 +1,21 @@
 /**
  * The cipher's three back ends behind one door, the best first:
  *
- *   primitives  OpenSSL's ChaCha20 and Poly1305, composed here; where Node.js exports them
- *   evp         OpenSSL's public API; everywhere else
+ *   primitives  OpenSSL's own ChaCha20 and Poly1305, composed here; where Node.js exports them
+ *   evp         the same by OpenSSL's public API; everywhere else
  *   noble       JavaScript; for tests, and as what the others are held equal to
  */
 import { randomFillSync } from 'node:crypto';
 import type { BatchCipher } from '../core/batch.js';
 import type { Suite } from '../core/suite.js';
 import { type Keystream, oneShotFunctions } from './aead.js';
-import { primitivesWork } from './check.js';
-import { createEvp } from './evp.js';
+import { backendWorks, bindParts } from './check.js';
+import { compose } from './composed.js';
 import { hashes } from './hashes.js';
 import { NativeKeys } from './keys.js';
 import { createNativeHashes } from './native-hashes.js';
 import { createNobleSuite } from './noble.js';
 import { findOpenSsl, type OpenSsl } from './openssl.js';
-import { createPrimitives } from './primitives.js';
 import { createDirectX25519, createX25519 } from './x25519.js';
 
 const BACKENDS = ['primitives', 'evp', 'noble'] as const;
@@ -81,7 +80,7 @@ function openSsl(): OpenSsl | null {
 function obstacle(backend: Backend, openssl: OpenSsl | null): string | undefined {
   if (backend === 'noble') return undefined;
   if (!openssl) return `Node.js ${process.version} does not export OpenSSL 3, and there is no libcrypto.so.3`;
-  if (backend === 'evp' || primitivesWork(openssl)) return undefined;
+  if (backendWorks(backend, openssl)) return undefined;
   return `${openssl.description} does not give ChaCha20 and Poly1305 on their own`;
 }
 
@@ -95,7 +94,7 @@ export interface CryptoOptions {
   readonly arena: Uint8Array;
   /** Default: {@link chooseBackend}'s choice. */
   readonly backend?: Backend;
-  /** Room for a keystream and a fast XOR; for `primitives`, which can do without. */
+  /** Room for a keystream and a fast XOR; all back ends can do without. */
   readonly keystream?: Keystream | undefined;
   /** Default: Node.js's own, else the system's. */
   readonly openssl?: OpenSsl | null;
@@ -109,8 +108,7 @@ export function createSuite(options: CryptoOptions): Crypto {
   if (backend === 'noble' || !openssl) return { backend, ...createNobleSuite(arena) };
   const { library } = openssl;
   const keys = new NativeKeys();
-  const aead =
-    backend === 'evp' ? createEvp(library, arena, keys) : createPrimitives(library, arena, keys, options.keystream);
+  const aead = compose(bindParts(backend, openssl), arena, keys, options.keystream);
   const suite: Suite = {
     ...(createNativeHashes(library) ?? hashes),
     ...oneShotFunctions(aead),

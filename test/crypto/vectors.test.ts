@@ -1,9 +1,10 @@
 /** Published vectors, on every back end: RFC 8439, RFC 7748, RFC 7693, the XChaCha draft; HMAC by Python's hmac. */
 import assert from 'node:assert/strict';
 import { describe, test } from 'node:test';
+import { bindParts } from '../../src/crypto/check.js';
+import { compose } from '../../src/crypto/composed.js';
 import { NativeKeys } from '../../src/crypto/keys.js';
 import { findOpenSsl } from '../../src/crypto/openssl.js';
-import { createPrimitives, hasPrimitives } from '../../src/crypto/primitives.js';
 import { allocate } from '../../src/linux/ffi.js';
 import { hex, makeParty, missing, PARTY_NAMES, pattern, toHex } from './helpers.js';
 
@@ -199,19 +200,26 @@ for (const name of PARTY_NAMES) {
 }
 
 /** RFC 8439, appendix A.5: the only AEAD vector whose nonce begins with four zero bytes, as ours do. */
-test('primitives give RFC 8439 A.5', { skip: missing('primitives') }, () => {
-  const { library } = findOpenSsl('node')!;
-  assert.equal(hasPrimitives(library), true);
-  const aead = createPrimitives(library, allocate(64), new NativeKeys());
-  const key = hex('1c9240a5eb55d38af333888604f6b5f0473917c1402b80099dca5cbc207075c0');
-  const ad = hex('f33388860000000000004e91');
-  const text = utf8(
-    'Internet-Drafts are draft documents valid for a maximum of six months and may be updated, replaced, or ' +
-      'obsoleted by other documents at any time. It is inappropriate to use Internet-Drafts as reference material ' +
-      'or to cite them other than as /\u201cwork in progress./\u201d',
-  );
-  const sealed = new Uint8Array(text.length + 16);
-  aead.seal(sealed, key, 0x04030201, 0x08070605, text, ad);
-  assert.equal(toHex(sealed.subarray(0, 16)), '64a0861575861af460f062c79be643bd');
-  assert.equal(toHex(sealed.subarray(-16)), 'eead9d67890cbb22392336fea1851f38');
-});
+for (const [name, backend, place] of [
+  ['primitives', 'primitives', 'node'],
+  ['evp in node', 'evp', 'node'],
+  ['evp in libcrypto.so.3', 'evp', 'system'],
+] as const)
+  test(`${name} give RFC 8439 A.5`, { skip: missing(name) }, () => {
+    const aead = compose(bindParts(backend, findOpenSsl(place)!), allocate(64), new NativeKeys());
+    const key = hex('1c9240a5eb55d38af333888604f6b5f0473917c1402b80099dca5cbc207075c0');
+    const ad = hex('f33388860000000000004e91');
+    const text = utf8(
+      'Internet-Drafts are draft documents valid for a maximum of six months and may be updated, replaced, or ' +
+        'obsoleted by other documents at any time. It is inappropriate to use Internet-Drafts as reference material ' +
+        'or to cite them other than as /\u201cwork in progress./\u201d',
+    );
+    const sealed = new Uint8Array(text.length + 16);
+    aead.seal(sealed, key, 0x04030201, 0x08070605, text, ad);
+    assert.equal(toHex(sealed.subarray(0, 16)), '64a0861575861af460f062c79be643bd');
+    assert.equal(toHex(sealed.subarray(-16)), 'eead9d67890cbb22392336fea1851f38');
+    const opened = new Uint8Array(text.length);
+    assert.equal(aead.open(opened, key, 0x04030201, 0x08070605, sealed, ad), true);
+    assert.deepEqual(opened, text);
+    aead.close();
+  });
