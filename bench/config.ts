@@ -2,11 +2,8 @@
 import { changeToSet, diffConfig, parseConfig, printConfig } from '../src/config/index.js';
 import { timeNs } from './clock.js';
 import { type Effort, type Group, Table } from './results.js';
-import { median } from './statistics.js';
 
 const SIZES = [2_000, 100_000] as const;
-const REPEATS = 2;
-const QUICK_REPEATS = 1;
 
 /** As a server has it: a key, two prefixes, an endpoint for every other peer. */
 function configuration(peers: number): Uint8Array {
@@ -27,11 +24,11 @@ const parse = (file: Uint8Array): ReturnType<typeof parseConfig> =>
 const SUBJECTS = { parse: 'read', print: 'write', diff: 'compare' } as const;
 
 /** @returns microseconds a peer, by the number of peers: the same in both is time that grows with the file */
-export function measureConfig({ rounds, quick }: Effort): Group[] {
+export function measureConfig({ rounds }: Effort): Group[] {
   const table = new Table(rounds);
   for (let round = 0; round < rounds; round++) {
     for (const peers of SIZES) {
-      const times = timesOf(peers, quick ? QUICK_REPEATS : REPEATS);
+      const times = timesOf(peers);
       for (const [id, title] of Object.entries(SUBJECTS)) {
         table.figure('config', id, `${title} a configuration, a peer`, 'µs', 'less');
         table.put(id, `${peers}`, round, (1000 * times[id as keyof typeof SUBJECTS]) / peers);
@@ -42,8 +39,8 @@ export function measureConfig({ rounds, quick }: Effort): Group[] {
   return [{ id: 'config', title: 'Configuration files', columns, baseline: `${SIZES[0]}`, figures: table.figures() }];
 }
 
-/** Medians, in milliseconds. */
-function timesOf(peers: number, repeats: number): Readonly<Record<keyof typeof SUBJECTS, number>> {
+/** In milliseconds. */
+function timesOf(peers: number): Readonly<Record<keyof typeof SUBJECTS, number>> {
   const file = configuration(peers);
   const config = parse(file);
   const changes = changeToSet(config).peers ?? [];
@@ -55,7 +52,7 @@ function timesOf(peers: number, repeats: number): Readonly<Record<keyof typeof S
     peers: changes.map((peer) => ({ ...none, ...peer })),
   };
   if (Object.keys(diffConfig(config, current)).length > 0) throw new Error('a difference where there is none');
-  const time = (work: () => void): number => median(Array.from({ length: repeats }, () => timeNs(work) / 1e6));
+  const time = (work: () => void): number => timeNs(work) / 1e6;
   return {
     parse: time(() => void parse(file)),
     print: time(() => void printConfig({ ...config, peers: changes })),

@@ -24,7 +24,7 @@ export interface Contestant extends Column {
   /** The words that start it, before `-f NAME`. */
   readonly command: readonly string[];
   readonly env: NodeJS.ProcessEnv;
-  /** Measured in full; the others in throughput alone. */
+  /** Measured in full; the others with one stream of TCP alone. */
   readonly whole: boolean;
 }
 

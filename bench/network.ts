@@ -30,7 +30,7 @@ type Put = (id: string, value: number) => void;
 interface Step {
   readonly subject: Subject;
   readonly title: string;
-  /** Also for the contestants that are measured in throughput alone. */
+  /** Also for the contestants that are not measured as a whole. */
   readonly all: boolean;
   announce(table: Table): void;
   measure(tunnel: Tunnel, seconds: number, put: Put): Promise<void>;
@@ -50,7 +50,7 @@ function throughput(streams: number, direction: Direction): Step {
   const id = `tcp${streams}${direction === '1 to 2' ? '' : '-reverse'}`;
   const title = `TCP, ${streams} stream${streams === 1 ? '' : 's'}, ${direction}`;
   return {
-    ...{ subject: 'tcp', title, all: true },
+    ...{ subject: 'tcp', title, all: streams === 1 },
     announce(table) {
       table.figure('tcp', id, title, 'Gbit/s', 'more');
       if (id === 'tcp1') table.figure('tcp', 'cpu', 'processor time of both daemons, TCP, 1 stream', 's/Gbit', 'less');
@@ -67,7 +67,7 @@ function throughput(streams: number, direction: Direction): Step {
 function packets(size: number): Step {
   const title = `UDP, ${size} B, received`;
   return {
-    ...{ subject: 'udp', title, all: true },
+    ...{ subject: 'udp', title, all: false },
     announce: (table) => table.figure('udp', `udp${size}`, title, 'kpps', 'more'),
     measure: async ({ lab }, seconds, put) => put(`udp${size}`, (await udp(lab, seconds, size)) / 1000),
   };
