@@ -35,6 +35,8 @@ const KEY_SIZE = 32;
 /** Room that one step needs at most: a peer without its prefixes. */
 const STEP = 256;
 
+type Mutable<T> = { -readonly [K in keyof T]: T[K] };
+
 class Writer {
   #bytes: Uint8Array<ArrayBuffer>;
   #view: DataView;
@@ -212,17 +214,19 @@ export function decodeChange(message: ArrayBuffer): DecodedChange {
 function* decodePeers(reader: Reader, count: number): Generator<StreamedPeerChange> {
   for (let i = 0; i < count; i++) {
     const flags = reader.u8();
-    const head: StreamedPeerChange = {
+    // Without a spread: V8 gives few shapes to what is made so, and the core reads it several times as fast.
+    const peer: Mutable<StreamedPeerChange> = {
       publicKey: reader.bytes(KEY_SIZE),
       remove: (flags & PEER.remove) !== 0,
       updateOnly: (flags & PEER.updateOnly) !== 0,
-      ...(flags & PEER.presharedKey && { presharedKey: reader.bytes(KEY_SIZE) }),
-      ...(flags & PEER.endpoint && { endpoint: reader.endpoint() }),
-      ...(flags & PEER.keepalive && { persistentKeepaliveInterval: reader.u16() }),
       replaceAllowedIps: (flags & PEER.replaceAllowedIps) !== 0,
     };
+    if ((flags & PEER.presharedKey) !== 0) peer.presharedKey = reader.bytes(KEY_SIZE);
+    if ((flags & PEER.endpoint) !== 0) peer.endpoint = reader.endpoint();
+    if ((flags & PEER.keepalive) !== 0) peer.persistentKeepaliveInterval = reader.u16();
     const allowedIps = decodePrefixes(reader, reader.u32());
-    yield { ...head, allowedIps };
+    peer.allowedIps = allowedIps;
+    yield peer;
     // Whatever nobody wanted to know stands before the next peer.
     while (!allowedIps.next().done);
   }
