@@ -1,7 +1,7 @@
 /**
  * Carrying out a change (the UAPI's set), and telling the present state (its get).
  */
-import type { AllowedIp, AllowedIpChange, PeerHead, StreamedChange, StreamedPeerChange } from './change.js';
+import type { AllowedIp, AllowedIpChange, StreamedChange, StreamedPeerChange, StreamedPeerStatus } from './change.js';
 import { isZero } from './messages.js';
 import { clamp } from './noise.js';
 import { type Peer, Pending } from './peer.js';
@@ -126,17 +126,18 @@ export class Configuration {
     }
   }
 
-  status(peer: Peer): PeerHead {
+  status(peer: Peer): StreamedPeerStatus {
     const { peers, endpoints } = this.#state;
     const endpoint = endpoints.get(peer.endpoint);
-    return {
+    const status = {
       publicKey: peers.publicKey(peer.index),
       presharedKey: peers.presharedKey(peer.index).slice(),
-      ...(endpoint && { endpoint }),
       persistentKeepaliveInterval: peer.persistentKeepaliveInterval,
       lastHandshakeTimeMs: peers.stat(peer.index, LAST_HANDSHAKE),
       rxBytes: peers.stat(peer.index, RX_BYTES),
       txBytes: peers.stat(peer.index, TX_BYTES),
+      allowedIps: this.allowedIps(peer),
     };
+    return endpoint ? Object.assign(status, { endpoint }) : status;
   }
 }

@@ -218,8 +218,7 @@ export class Device {
   /** As {@link peers}, read as they are asked for: a prefix is good until the next one is. Changes may come in between. */
   *readPeers(): Generator<StreamedPeerStatus> {
     for (let peer = this.#state.peers.first; peer; peer = peer.next) {
-      if (!peer.removed)
-        yield { ...this.#configuration.status(peer), allowedIps: this.#configuration.allowedIps(peer) };
+      if (!peer.removed) yield this.#configuration.status(peer);
     }
   }
 

@@ -314,14 +314,17 @@ export function decodeStatus(message: ArrayBuffer, last?: PeerStatus): PeerStatu
 }
 
 function decodeHead(reader: Reader): PeerStatus {
-  return {
-    publicKey: reader.bytes(KEY_SIZE),
-    presharedKey: reader.bytes(KEY_SIZE),
-    ...(reader.u8() === 1 && { endpoint: reader.endpoint() }),
+  const publicKey = reader.bytes(KEY_SIZE);
+  const presharedKey = reader.bytes(KEY_SIZE);
+  const endpoint = reader.u8() === 1 ? reader.endpoint() : undefined;
+  const status = {
+    publicKey,
+    presharedKey,
     persistentKeepaliveInterval: reader.u16(),
     lastHandshakeTimeMs: reader.f64(),
     rxBytes: reader.f64(),
     txBytes: reader.f64(),
     allowedIps: [],
   };
+  return endpoint ? Object.assign(status, { endpoint }) : status;
 }
