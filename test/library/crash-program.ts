@@ -4,7 +4,7 @@
  */
 import { execFileSync } from 'node:child_process';
 import { once } from 'node:events';
-import { closeSync, readdirSync, readlinkSync } from 'node:fs';
+import { closeSync, readdirSync, readFileSync, readlinkSync } from 'node:fs';
 import { setTimeout as sleep } from 'node:timers/promises';
 import { Worker } from 'node:worker_threads';
 import {
@@ -32,6 +32,17 @@ function descriptors(): Map<string, string> {
       }
     }),
   );
+}
+
+/** The device's UDP sockets, of both families, once its worker has opened them: it learns by itself that it is up. */
+async function udpSockets(before: ReadonlyMap<string, string>): Promise<number[]> {
+  for (;;) {
+    const rows = ['udp', 'udp6'].flatMap((table) => readFileSync(`/proc/thread-self/net/${table}`, 'utf8').split('\n'));
+    const sockets = new Set(rows.map((row) => `socket:[${row.trim().split(/\s+/)[9]}]`));
+    const found = [...descriptors()].filter(([fd, path]) => before.get(fd) !== path && sockets.has(path));
+    if (found.length === 2) return found.map(([fd]) => Number(fd));
+    await sleep(5);
+  }
 }
 
 // The library shows its worker to nobody.
@@ -83,8 +94,7 @@ async function main(): Promise<void> {
   const closed = new Promise<void>((resolve) => device.on('close', resolve));
 
   if (way === 'tun') closeSync(Number(held.find(([, path]) => path.endsWith('tun'))?.[0]));
-  // UDP: opened when the device came up, last of all.
-  if (way === 'socket') for (const [fd] of held.slice(-2)) closeSync(Number(fd));
+  if (way === 'socket') for (const fd of await udpSockets(before)) closeSync(fd);
   if (way === 'helper') process.kill(descendants().at(-1) ?? 0, 'SIGKILL');
   calls.push(device.status(), device.configure({ listenPort: 0 }));
   if (way === 'terminate') void worker?.terminate();
