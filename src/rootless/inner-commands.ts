@@ -6,7 +6,7 @@ import { findProgram, SYSTEM_PATH } from './programs.js';
 import { type CommandSetup, type News, PASSED_ON } from './protocol.js';
 
 /** For a signal that the kernel is still handing out to a group, one process after the other. */
-const GROUP_MS = 5;
+const GROUP_MS = 20;
 const own = new Set<number>();
 /** Of each command its pid. */
 const commands = new Map<number, number>();
@@ -69,13 +69,16 @@ export function runInside(id: number, setup: CommandSetup, streams: readonly num
  * of the owner's group, as the command is unless it chose another.
  */
 export function signalCommand(id: number, signal: NodeJS.Signals): void {
-  setTimeout(() => {
-    if (heard.delete(signal)) return;
-    const pid = commands.get(id);
-    try {
-      if (pid !== undefined) process.kill(pid, signal);
-    } catch {
-      // It may not be sent to what the command has become.
-    }
-  }, GROUP_MS);
+  // Once what has come is read: a process that the system let wait has timers that are due before.
+  setTimeout(() => setImmediate(() => passOn(id, signal)), GROUP_MS);
+}
+
+function passOn(id: number, signal: NodeJS.Signals): void {
+  if (heard.delete(signal)) return;
+  const pid = commands.get(id);
+  try {
+    if (pid !== undefined) process.kill(pid, signal);
+  } catch {
+    // It may not be sent to what the command has become.
+  }
 }
