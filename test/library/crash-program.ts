@@ -34,12 +34,17 @@ function descriptors(): Map<string, string> {
   );
 }
 
+/** What was not open before. */
+function opened(before: ReadonlyMap<string, string>): [fd: string, path: string][] {
+  return [...descriptors()].filter(([fd, path]) => before.get(fd) !== path);
+}
+
 /** The device's UDP sockets, of both families, once its worker has opened them: it learns by itself that it is up. */
 async function udpSockets(before: ReadonlyMap<string, string>): Promise<number[]> {
   for (;;) {
     const rows = ['udp', 'udp6'].flatMap((table) => readFileSync(`/proc/thread-self/net/${table}`, 'utf8').split('\n'));
     const sockets = new Set(rows.map((row) => `socket:[${row.trim().split(/\s+/)[9]}]`));
-    const found = [...descriptors()].filter(([fd, path]) => before.get(fd) !== path && sockets.has(path));
+    const found = opened(before).filter(([, path]) => sockets.has(path));
     if (found.length === 2) return found.map(([fd]) => Number(fd));
     await sleep(5);
   }
@@ -80,7 +85,7 @@ async function main(): Promise<void> {
   const before = descriptors();
   const device =
     kind === 'host' ? await createHostDevice({ name }) : await createRootlessDevice({ addresses: ['10.3.3.3/24'] });
-  const held = [...descriptors()].filter(([fd, path]) => before.get(fd) !== path);
+  const held = opened(before);
   const calls: Promise<unknown>[] = [];
   if ('connect' in device) {
     await open(device);
@@ -111,7 +116,7 @@ async function main(): Promise<void> {
       pending: settled.map((it) => (it.status === 'rejected' ? (it.reason as TypetunError).code : it.status)),
       late,
       left: [
-        ...[...descriptors()].filter(([fd, path]) => before.get(fd) !== path).map(([, path]) => path),
+        ...opened(before).map(([, path]) => path),
         ...[links.includes(name) && 'interface', sockets.includes(`${name}.sock`) && 'UAPI socket'].filter(Boolean),
       ],
     }),
