@@ -2,15 +2,14 @@
  * ChaCha20 and Poly1305 by OpenSSL's public API, EVP_EncryptInit(3) and EVP_MAC(3). Its ChaCha20-Poly1305 takes longer
  * than both of them, and decrypts before it verifies (docs/adr/0007).
  */
-import { addressOf, allocate, type Library, type Native } from '../linux/ffi.js';
+import { addressOf, allocate, cString, type Library, type Native } from '../linux/ffi.js';
+import { TAG_SIZE } from './aead.js';
 import type { Parts } from './composed.js';
 
 const KEY_SIZE = 32;
-const TAG_SIZE = 16;
 
-// In one allocation: a length that OpenSSL tells, a name, a byte to encrypt, and zeros for a key and a nonce.
+// In one allocation: a length that OpenSSL tells, a byte to encrypt, and zeros for a key and a nonce.
 const LENGTH = 0;
-const NAME = 16;
 const SPARE = 32;
 const ZEROS = 64;
 const SCRATCH_SIZE: number = ZEROS + KEY_SIZE;
@@ -33,7 +32,7 @@ export function bindEvp(library: Library): Parts {
   const at = addressOf(scratch);
   const lengthAt = at + LENGTH;
   const cipher = makeCipher(library, init);
-  const mac = makeMac(library, scratch);
+  const mac = makeMac(library);
 
   function chacha20(to: number, from: number, length: number, key: number, counter: number): void {
     const done = init(cipher, 0, key, counter, 1, 0) === 1 && update(cipher, to, lengthAt, from, length) === 1;
@@ -72,10 +71,9 @@ function makeCipher(library: Library, init: Native): number {
   return cipher;
 }
 
-function makeMac(library: Library, scratch: Uint8Array): number {
-  new TextEncoder().encodeInto('POLY1305\0', scratch.subarray(NAME));
+function makeMac(library: Library): number {
   const fetch = library.func('EVP_MAC_fetch', 'pointer', ['pointer', 'pointer', 'pointer']);
-  const poly1305 = fetch(0, addressOf(scratch) + NAME, 0);
+  const poly1305 = fetch(0, addressOf(cString('POLY1305')), 0);
   const mac = poly1305 === 0 ? 0 : library.func('EVP_MAC_CTX_new', 'pointer', ['pointer'])(poly1305);
   if (mac === 0) throw new Error('OpenSSL has no Poly1305');
   // The context holds it by itself.

@@ -19,16 +19,8 @@ const RESULT: number = OUTER + BLOCK + SIZE;
 const PARAMS: number = RESULT + BLOCK;
 const NAME: number = PARAMS + 128;
 
-const SYMBOLS: readonly string[] = [
-  'EVP_MD_fetch',
-  'EVP_Digest',
-  'EVP_MAC_fetch',
-  'EVP_MAC_CTX_new',
-  'EVP_MAC_CTX_free',
-  'EVP_MAC_init',
-  'EVP_MAC_update',
-  'EVP_MAC_final',
-];
+/** Beside what every OpenSSL that is taken has. */
+const SYMBOLS: readonly string[] = ['EVP_MD_fetch', 'EVP_Digest'];
 
 /** @returns undefined where OpenSSL has no BLAKE2s */
 export function createNativeHashes(library: Library): Pick<Suite, 'hash' | 'hmac' | 'createMac' | 'mac'> | undefined {

@@ -1,14 +1,13 @@
 /** Sockets that are bound here and used by another process: socket(2), bind(2). */
 import { isIPv6 } from 'node:net';
 import { Errno, SystemError } from './errno.js';
-import { addressOf, allocate, loadLibrary, type Native } from './ffi.js';
+import { addressOf, allocate, cString, loadLibrary, type Native } from './ffi.js';
 import {
   AF_INET,
   AF_INET6,
   bind,
   check,
   close,
-  cString,
   SOCK_CLOEXEC,
   SOCK_DGRAM,
   SOCK_NONBLOCK,

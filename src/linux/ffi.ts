@@ -141,6 +141,14 @@ export function addressOf(view: Uint8Array): number {
   return start + view.byteOffset;
 }
 
+/** A NUL-terminated copy of `text`. Keep the array as long as its address is in use. */
+export function cString(text: string | Uint8Array): Uint8Array {
+  const bytes = typeof text === 'string' ? new TextEncoder().encode(text) : text;
+  const memory = allocate(bytes.length + 1);
+  memory.set(bytes);
+  return memory;
+}
+
 /** `errno` of the last native call on this thread. Read it at once. */
 export function errno(): number {
   return koffi.errno();

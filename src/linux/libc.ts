@@ -1,6 +1,6 @@
 /** The system calls this project makes, declared once. Results below zero: ask {@link errno}. */
 import { SystemError } from './errno.js';
-import { addressOf, allocate, errno, loadLibrary, type Native } from './ffi.js';
+import { addressOf, cString, errno, loadLibrary, type Native } from './ffi.js';
 
 const library = loadLibrary(null);
 
@@ -50,14 +50,6 @@ export const SOCK_RAW = 3;
 export function check(result: number, syscall: string): number {
   if (result < 0) throw new SystemError(errno(), syscall);
   return result;
-}
-
-/** A NUL-terminated copy of `text`. Keep the array as long as its address is in use. */
-export function cString(text: string | Uint8Array): Uint8Array {
-  const bytes = typeof text === 'string' ? new TextEncoder().encode(text) : text;
-  const memory = allocate(bytes.length + 1);
-  memory.set(bytes);
-  return memory;
 }
 
 /** Writes a pointer-sized little-endian number. */

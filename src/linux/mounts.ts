@@ -1,6 +1,6 @@
 /** mount(2) and umount2(2), for a mount namespace of one's own: mount_namespaces(7). */
-import { addressOf, loadLibrary, type Native } from './ffi.js';
-import { check, cString } from './libc.js';
+import { addressOf, cString, loadLibrary, type Native } from './ffi.js';
+import { check } from './libc.js';
 
 const library = loadLibrary(null);
 const mount2: Native = library.func('mount', 'int', ['pointer', 'pointer', 'pointer', 'ulong', 'pointer']);

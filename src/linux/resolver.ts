@@ -1,6 +1,6 @@
 /** What the system says to names and to errors: getaddrinfo(3), gai_strerror(3), strerror(3). */
-import { addressOf, allocate, errno, loadLibrary } from './ffi.js';
-import { AF_INET, AF_INET6, cString, SOCK_DGRAM } from './libc.js';
+import { addressOf, allocate, cString, errno, loadLibrary } from './ffi.js';
+import { AF_INET, AF_INET6, SOCK_DGRAM } from './libc.js';
 
 const libc = loadLibrary(null);
 const getaddrinfo = libc.func('getaddrinfo', 'int', ['pointer', 'pointer', 'pointer', 'pointer']);

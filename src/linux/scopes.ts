@@ -1,6 +1,5 @@
 /** Interfaces of link-local addresses, by name and by number: if_nametoindex(3). */
-import { addressOf, allocate, loadLibrary, type Native } from './ffi.js';
-import { cString } from './libc.js';
+import { addressOf, allocate, cString, loadLibrary, type Native } from './ffi.js';
 
 const NAME_BYTES = 16;
 let functions: { toIndex: Native; toName: Native } | undefined;

@@ -3,8 +3,8 @@
  * soft limit of open files as it was: posix_spawn(3). Who made it waits for it: children.ts.
  */
 import { SystemError } from './errno.js';
-import { addressOf, allocate, loadLibrary } from './ffi.js';
-import { cString, F_GETFL, F_SETFL, fcntl, O_NONBLOCK, putPointer, RLIMIT_NOFILE, setrlimit } from './libc.js';
+import { addressOf, allocate, cString, loadLibrary } from './ffi.js';
+import { F_GETFL, F_SETFL, fcntl, O_NONBLOCK, putPointer, RLIMIT_NOFILE, setrlimit } from './libc.js';
 
 const POSIX_SPAWN_SETSIGDEF = 0x04;
 const SIG_IGN = 1;
